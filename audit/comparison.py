@@ -1,0 +1,128 @@
+"""Two records side by side: what changed from A to B, and whether it is more than chance.
+
+Where both records carry their evidence rows over the same data, a difference is *paired*: both models answered the same
+rows, so most of the chance is common and cancels. Otherwise the two intervals are combined as if independent, and the
+line says so. An interval that holds zero is "no evidence of change", never "no change".
+Sources: Newcombe, Statistics in Medicine 17 (1998) 2635 (paired proportions); Zou and Donner, Statistics in Medicine 27
+(2008) 1693 (MOVER, differences of independent estimates); paired bootstrap elsewhere.
+"""
+
+from __future__ import annotations
+
+from math import hypot
+from pathlib import Path
+
+import numpy as np
+from reports.comparison import Comparison, Difference
+
+from audit.paired_rows import PairedRows, paired_rows
+from audit.statistics import Estimate
+from core_model.errors import BadInput
+from reports.record import AuditResult, Metric, Record
+
+
+class NotComparable(BadInput):
+    """Two records that say nothing about each other."""
+
+
+def compare(
+    a: Record, b: Record, *, folder_a: Path | None = None, folder_b: Path | None = None, unpaired: bool = False,
+    seed: int = 0,
+) -> Comparison:  # fmt: skip
+    """Compare two records.
+
+    Args:
+        a, b: the records; differences are B minus A.
+        folder_a, folder_b: where their evidence files stand.
+        unpaired: compare also across different data, without pairing.
+        seed: of the paired bootstrap.
+    Raises: NotComparable for different tasks, or different data without `unpaired`.
+    """
+    if a.subject.task != b.subject.task:
+        raise NotComparable(
+            f"A is a {a.subject.task} checkpoint, B a {b.subject.task} one: their numbers mean different things",
+            mend="compare two records of one task",
+        )
+    if a.data.sha256 != b.data.sha256 and not unpaired:
+        raise NotComparable(
+            f"A was audited on {a.data.name} ({a.data.sha256[:12]}), B on {b.data.name} ({b.data.sha256[:12]}): "
+            "not the same rows",
+            mend="audit both on one file, or add --unpaired",
+        )
+    rows, why_not = (None, "--unpaired was given") if unpaired else paired_rows(a, b, folder_a, folder_b)
+    random = np.random.default_rng(seed)
+    differences = []
+    for result in a.audits:
+        other = b.audit(result.id)
+        if other is not None:
+            differences += _of_audit(result, other, rows, why_not, random)
+    return Comparison(a=a.subject, b=b.subject, data=a.data, rows=differences)
+
+
+def _of_audit(
+    a: AuditResult, b: AuditResult, rows: PairedRows | None, why_not: str | None, random: np.random.Generator
+) -> list[Difference]:
+    there = {m.key: m for m in b.metrics}
+    return [
+        _difference(a.id, metric, there[metric.key], rows, why_not, random)
+        for metric in a.metrics
+        if metric.key in there
+    ]
+
+
+def _difference(
+    audit: str, a: Metric, b: Metric, rows: PairedRows | None, why_not: str | None, random: np.random.Generator
+) -> Difference:
+    paired, reason = None, why_not
+    if a.value is not None and b.value is not None and rows is not None:
+        paired = rows.difference(a, random)
+        reason = None if paired else "this number cannot be computed from the evidence rows: intervals combined"
+    estimate = paired or independent_difference(a, b)
+    return Difference(
+        audit=audit,
+        name=a.name,
+        slice=a.slice,
+        unit=a.unit,
+        better=a.better,
+        a=a.value,
+        b=b.value,
+        difference=estimate.value,
+        interval=estimate.interval,
+        confidence=estimate.confidence,
+        method=estimate.method,
+        n=estimate.n,
+        paired=paired is not None,
+        conclusion=conclusion(estimate, better=a.better),
+        reason=estimate.reason or reason,
+    )
+
+
+def independent_difference(a: Metric, b: Metric) -> Estimate:
+    """B minus A from their two intervals, as if the two were independent (MOVER, Zou and Donner 2008)."""
+    if a.value is None or b.value is None:
+        side = "A" if a.value is None else "B"
+        return Estimate.absent(f"not measured in {side}: {(a if a.value is None else b).reason}")
+    value = b.value - a.value
+    if a.interval is None or b.interval is None:
+        return Estimate(value, None, None, min(a.n, b.n), "none", reason="one of the two has no interval")
+    (a_low, a_high), (b_low, b_high) = a.interval, b.interval
+    return Estimate(
+        value,
+        value - hypot(b.value - b_low, a_high - a.value),
+        value + hypot(b_high - b.value, a.value - a_low),
+        min(a.n, b.n),
+        "MOVER of two intervals taken as independent (Zou and Donner 2008)",
+        confidence=a.confidence,
+    )
+
+
+def conclusion(estimate: Estimate, *, better: str) -> str:
+    """What a difference says."""
+    if estimate.value is None or estimate.interval is None:
+        return "not comparable"
+    low, high = estimate.interval
+    if low <= 0 <= high:
+        return "no evidence of change"
+    if better == "none":
+        return "changed"
+    return "better" if (low > 0) == (better == "higher") else "worse"

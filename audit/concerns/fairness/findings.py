@@ -1,0 +1,268 @@
+"""What a reader should act on: which gaps are real, how grave they are, what would mend them.
+
+Severity, by the interval and not by the point:
+    high    the limit is broken by the whole interval
+    medium  the interval excludes parity (by more than 0.01), and the limit is undecided
+    low     the interval excludes parity within the limit or without one; or the value is past its limit, and the
+            interval does not exclude parity: more rows would tell
+"""
+
+from __future__ import annotations
+
+import shlex
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
+
+import numpy as np
+
+from audit.concerns.fairness.counterfactual import Outcomes, by_row
+from audit.concerns.fairness.gaps import plain
+from audit.concerns.fairness.measured import Measured
+from audit.concerns.fairness.rows import Rows, cut
+from reports.record import Finding, Metric, Mitigation, Scalar, Severity, Verdict
+
+TOLERANCE = 0.01  # a difference whose interval begins below this is not worth a reader's time
+MOST_EXAMPLES = 20
+_ORDER = [Severity.HIGH, Severity.MEDIUM, Severity.LOW]
+
+
+@dataclass(frozen=True)
+class Candidate:
+    """A finding, and how large the thing is that it tells of; of those with the same id the gravest is kept."""
+
+    finding: Finding
+    size: float
+
+
+def severity(found: Metric, *, parity: float) -> Severity | None:
+    """How grave a gap (parity 0) or ratio (parity 1) is; None when there is nothing to tell."""
+    if found.value is None or found.interval is None:
+        return None
+    low, high = found.interval
+    real = low > TOLERANCE if parity == 0 else high < parity - TOLERANCE
+    if found.verdict is Verdict.FAIL:
+        return Severity.HIGH
+    if real:
+        return Severity.MEDIUM if found.verdict is Verdict.INCONCLUSIVE else Severity.LOW
+    past = found.limit is not None and (found.value > found.limit if parity == 0 else found.value < found.limit)
+    return Severity.LOW if past else None
+
+
+def gravest(candidates: Iterable[Candidate]) -> list[Finding]:
+    """One finding for each id: the gravest, with the metrics of all; gravest first."""
+    by_id: dict[str, list[Candidate]] = {}
+    for candidate in candidates:
+        by_id.setdefault(candidate.finding.id, []).append(candidate)
+    kept = []
+    for same in by_id.values():
+        worst = min(same, key=lambda c: (_ORDER.index(c.finding.severity), -c.size))
+        keys = dict.fromkeys([*worst.finding.metrics, *(key for c in same for key in c.finding.metrics)])
+        kept.append(worst.finding.model_copy(update={"metrics": list(keys)}))
+    return sorted(kept, key=lambda finding: _ORDER.index(finding.severity))
+
+
+def gap_findings(measured: Measured, rows: Rows, *, slug: str, text_column: str, label_column: str) -> list[Candidate]:
+    """Findings of one column and one selected class.
+
+    Args:
+        slug: the column's name as part of an id.
+        text_column, label_column: for the command that would mend them.
+    """
+    found = []
+    for gap in measured.gaps:
+        if gap.name not in _KINDS or gap.highest is None or gap.lowest is None:
+            continue
+        line = measured.gap_metrics[gap.name]
+        grave = severity(line, parity=0)
+        if grave is None or line.value is None:
+            continue
+        names = measured.column.groups
+        of_class = "" if gap.rate.name == "accuracy" else f" (of predicting {measured.selected!r})"
+        statement = (
+            f"The {plain(gap.rate.name)}{of_class} is {gap.rate.value(gap.highest):.2f} for {short(names[gap.highest])} "
+            f"and {gap.rate.value(gap.lowest):.2f} for {short(names[gap.lowest])} "
+            f"({_KINDS[gap.name][1]} {_with_interval(line)})."
+        )
+        chosen = _telling_rows(measured, rows, gap.rate.name, gap.highest, gap.lowest)
+        found.append(
+            _candidate(
+                f"fairness-{_KINDS[gap.name][0]}-{slug}",
+                grave,
+                statement + _undecided(line),
+                [line],
+                _mend(measured, gap.rate.name, gap.highest, gap.lowest, text_column, label_column),
+                rows,
+                chosen,
+                size=line.value,
+            )
+        )
+    return [*found, *_impact_findings(measured, rows, slug=slug, text_column=text_column, label_column=label_column)]
+
+
+_KINDS = {
+    "equalized_odds_difference": ("equalized-odds", "equalized odds difference, largest minus smallest,"),
+    "demographic_parity_difference": ("demographic-parity", "demographic parity difference, largest minus smallest,"),
+    "accuracy_difference": ("accuracy", "largest minus smallest"),
+}
+
+
+def _impact_findings(
+    measured: Measured, rows: Rows, *, slug: str, text_column: str, label_column: str
+) -> list[Candidate]:
+    """One finding for all the groups of a column that fall short of the highest."""
+    if measured.reference is None:
+        return []
+    graded = {
+        group: (line, grave)
+        for group, line in measured.ratio_metrics.items()
+        if line.limit is not None and (grave := severity(line, parity=1)) is not None and _below(line)
+    }
+    if not graded:
+        return []
+    worst = min(graded, key=lambda group: (_ORDER.index(graded[group][1]), graded[group][0].value or 0.0))
+    line, grave = graded[worst]
+    selection, names = measured.rates["selection_rate"], measured.column.groups
+    others = f"; {len(graded) - 1} more group(s) fall short of the limit" if len(graded) > 1 else ""
+    statement = (
+        f"{short(names[worst])} is predicted {measured.selected!r} in {selection.value(worst):.2f} of its rows, "
+        f"{short(names[measured.reference])} in {selection.value(measured.reference):.2f} "
+        f"(impact ratio {_with_interval(line)}; the four-fifths rule asks for {line.limit:g}{others})."
+    )
+    chosen = _telling_rows(measured, rows, "selection_rate", measured.reference, worst)
+    mend = _mend(measured, "selection_rate", measured.reference, worst, text_column, label_column)
+    lines = [graded[group][0] for group in [worst, *(g for g in graded if g != worst)]]
+    identity = f"fairness-impact-ratio-{slug}"
+    size = 1 - (line.value or 0.0)
+    return [_candidate(identity, grave, statement + _undecided(line), lines, mend, rows, chosen, size=size)]
+
+
+def _below(line: Metric) -> bool:
+    return line.value is not None and line.limit is not None and line.value < line.limit
+
+
+def _telling_rows(measured: Measured, rows: Rows, rate: str, highest: int, lowest: int) -> np.ndarray:
+    """The errors that make the gap, most confident first."""
+    codes, chosen = measured.column.codes, rows.predictions.predicted == measured.index
+    over, under = rows.wrong & chosen & (codes == highest), rows.wrong & ~chosen
+    return rows.most_confident(
+        {
+            "false_positive_rate": over,
+            "false_negative_rate": under & (codes == highest),
+            "selection_rate": over | (under & (codes == lowest)),
+            "accuracy": rows.wrong & (codes == lowest),
+        }[rate]
+    )
+
+
+def _candidate(
+    identity: str,
+    grave: Severity,
+    statement: str,
+    lines: Sequence[Metric],
+    mend: Mitigation,
+    rows: Rows,
+    chosen: np.ndarray,
+    *,
+    size: float,
+) -> Candidate:
+    finding = Finding(
+        id=identity,
+        severity=grave,
+        statement=statement,
+        metrics=[line.key for line in lines],
+        mitigation=mend,
+        examples=[rows.line(row) for row in chosen[:MOST_EXAMPLES]],
+        examples_total=len(chosen),
+    )
+    return Candidate(finding, size)
+
+
+def flip_finding(
+    lines: Sequence[Metric], outcomes: Outcomes, rows: Rows, *, text_column: str, label_column: str
+) -> list[Finding]:
+    """The finding of the identity swap: the gravest of the flip rates, overall or by category."""
+    rates = [line for line in lines if line.name == "counterfactual_flip_rate"]
+    graded = [(line, grave) for line in rates if (grave := severity(line, parity=0)) is not None]
+    if not graded:
+        return []
+    line, grave = min(graded, key=lambda pair: (_ORDER.index(pair[1]), len(pair[0].slice), -(pair[0].value or 0.0)))
+    whose = f"{line.slice['category'].replace('_', ' ')} terms" if line.slice else "identity terms"
+    statement = (
+        f"Swapping {whose} changes the predicted label of {(line.value or 0):.1%} of the {line.n:,} rows that hold one "
+        f"({_with_interval(line)})."
+    )
+    flips = np.flatnonzero(outcomes.flipped)
+    flips = flips[np.argsort(-np.abs(outcomes.shift[flips]), kind="stable")]
+    why = (
+        "augmented.jsonl is your training data and a copy of it with the identity terms swapped under the same label, "
+        "where people agree that the label stays right (counterfactual data augmentation, Lu et al. 2018, "
+        "arXiv:1807.11714; review_queue.csv holds the flips to look at first). Training on both teaches that the "
+        "identity does not decide; a new audit on other rows shows how far it helped."
+    )
+    return [
+        Finding(
+            id="fairness-counterfactual-flips",
+            severity=grave,
+            statement=statement + _undecided(line),
+            metrics=[line.key for line, _ in graded],
+            mitigation=Mitigation(command=_train("augmented.jsonl", text_column, label_column), why=why),
+            examples=[swap_line(outcomes, int(flip), rows) for flip in flips[:MOST_EXAMPLES]],
+            examples_total=int(by_row(outcomes, np.ones(len(outcomes.flipped), dtype=bool))[0].sum()),
+        )
+    ]
+
+
+def swap_line(outcomes: Outcomes, place: int, rows: Rows) -> dict[str, Scalar]:
+    """One swapped row, before and after."""
+    swaps = outcomes.swaps
+    row = int(swaps.rows[place])
+    return {
+        **rows.line(row),
+        "text_after": cut(swaps.texts[place], 2000),
+        "predicted_after": rows.labels[outcomes.predicted[place]],
+        "score_shift": round(float(outcomes.shift[place]), 4),
+        "category": swaps.categories[swaps.category[place]],
+    }
+
+
+def _mend(measured: Measured, rate: str, highest: int, lowest: int, text_column: str, label_column: str) -> Mitigation:
+    """A command that runs today, and what has to be done by people before it."""
+    high, low = (short(measured.column.groups[group]) for group in (highest, lowest))
+    name = measured.selected
+    add = {
+        "false_positive_rate": f"more rows of {high} that are not {name!r}, the kind that it wrongly predicts so",
+        "false_negative_rate": f"more rows of {high} that are {name!r}, the kind that it misses",
+        "selection_rate": (
+            f"rows added or dropped until {name!r} is as frequent in {high} as in {low}, if no difference in the world "
+            "explains the gap"
+        ),
+        "accuracy": f"more rows of {low}, with labels that people checked",
+    }[rate]
+    why = (
+        "First let people decide the rows of review_queue.csv: some labels may be wrong, not the model. balanced.jsonl "
+        f"is your training data with their corrections and {add}. Keep the rows of this audit out of it, and audit "
+        "again afterwards: how far the gap closes is not known beforehand."
+    )
+    return Mitigation(command=_train("balanced.jsonl", text_column, label_column), why=why)
+
+
+def _train(data: str, text_column: str, label_column: str) -> str:
+    columns = f"--text-column {shlex.quote(text_column)} --label-column {shlex.quote(label_column)}"
+    return f"aboveboard train --task classification --base CHECKPOINT --data {data} {columns} --out mended"
+
+
+def _with_interval(line: Metric) -> str:
+    low, high = line.interval or (0.0, 0.0)
+    return f"{line.value:.2f}, {line.confidence:.0%} interval {low:.2f} to {high:.2f}"
+
+
+def _undecided(line: Metric) -> str:
+    if line.verdict is not Verdict.INCONCLUSIVE or line.limit is None:
+        return ""
+    rows = f"; about {line.rows_needed:,} rows would" if line.rows_needed else ""
+    return f" The rows do not settle whether the limit of {line.limit:g} holds{rows}."
+
+
+def short(name: str) -> str:
+    """A group's name in a sentence."""
+    return name if len(name) <= 60 else f"{name[:60]}…"

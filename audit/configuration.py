@@ -1,0 +1,130 @@
+"""Options of a run, from flags and from `aboveboard.toml`; a flag wins over the file, the file over the default.
+
+[audit]                     # the same words as the flags of `aboveboard audit`
+data = "test.jsonl"
+group_columns = ["sex"]
+profile = "quick"
+
+[audits.fairness]           # options of one audit
+max_equalized_odds_difference = 0.08
+"""
+
+from __future__ import annotations
+
+import tomllib
+from collections.abc import Mapping, Sequence
+from difflib import get_close_matches
+from pathlib import Path
+from typing import Any, Literal, get_args
+
+from pydantic import BaseModel, ConfigDict, Field, ValidationError
+
+from audit.plugin import Options, Plugin
+from core_model.errors import OptionUnfit
+
+Profile = Literal["quick", "standard", "full"]
+PROFILES: tuple[str, ...] = get_args(Profile)
+
+
+class Configuration(BaseModel):
+    """Everything that a run of the audits is asked for."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+    data: str | None = Field(None, description="file or hub name of the rows to audit on")
+    train_data: str | None = Field(None, description="file or hub name of the rows that it was trained on")
+    text_column: str | None = None
+    pair_column: str | None = None
+    label_column: str | None = None
+    group_columns: tuple[str, ...] = ()
+    encoding: str | None = Field(None, description="how the data file is encoded, where it is not UTF-8")
+    reference: str | None = Field(None, description="another checkpoint to hold this one against")
+    only: tuple[str, ...] | None = None
+    profile: Profile = "standard"
+    policy: str | None = None
+    out: str = "audit-out"
+    seed: int = Field(0, ge=0, lt=2**32)
+    threads: int | None = Field(None, ge=1)
+    allow_pickle: bool = False
+    audits: Mapping[str, Mapping[str, Any]] = Field(default_factory=dict, description="options of each audit")
+
+
+def configuration(*, file: Path | None, flags: Mapping[str, Any], settings: Sequence[str] = ()) -> Configuration:
+    """One configuration from a file, flags and `--set audit.option=value` settings.
+
+    Args:
+        file: a TOML file, or None.
+        flags: values of the flags that were given; those that were not are absent.
+        settings: "fairness.max_gap=0.05"; values are read as TOML, else taken as text.
+    Raises: OptionUnfit for broken TOML (with its line), an unknown key (with its nearest neighbour) or a value that
+        does not fit.
+    """
+    written = _read(file) if file else {}
+    audits = {name: dict(options) for name, options in written.pop("audits", {}).items()}
+    section = written.pop("audit", {})
+    if written:
+        raise _unknown(next(iter(written)), ("audit", "audits"), where=str(file))
+    for setting in settings:
+        name, option, value = _setting(setting)
+        audits.setdefault(name, {})[option] = value
+    merged = {**section, **flags, "audits": audits}
+    try:
+        return Configuration(**merged)
+    except ValidationError as error:
+        raise _unfit(error, Configuration, where=str(file) if file else "the command line") from error
+
+
+def options_of(plugin: Plugin, configuration: Configuration) -> Options:
+    """The typed options of one audit: its defaults, the profile's, then the user's.
+
+    Raises: OptionUnfit for an unknown option (with its nearest neighbour) or a value that does not fit.
+    """
+    given = configuration.audits.get(plugin.id, {})
+    try:
+        return plugin.options(**{**plugin.profiles.get(configuration.profile, {}), **given})
+    except ValidationError as error:
+        raise _unfit(error, plugin.options, where=f"audits.{plugin.id}") from error
+
+
+def _read(file: Path) -> dict[str, Any]:
+    try:
+        return tomllib.loads(file.read_text(encoding="utf-8"))
+    except FileNotFoundError as error:
+        raise OptionUnfit(f"there is no configuration file {file}", mend="check the path given by --config") from error
+    except (OSError, UnicodeDecodeError) as error:
+        raise OptionUnfit(f"{file} cannot be read as UTF-8 text: {error}", mend="check --config") from error
+    except tomllib.TOMLDecodeError as error:
+        raise OptionUnfit(f"{file} is not TOML: {error}", mend="correct that line of the file") from error
+
+
+def _setting(text: str) -> tuple[str, str, Any]:
+    path, equals, value = text.partition("=")
+    name, dot, option = path.strip().partition(".")
+    if not (equals and dot and name and option):
+        raise OptionUnfit(
+            f"--set {text!r} is not of the form AUDIT.OPTION=VALUE", mend="--set fairness.minimum_group_rows=50"
+        )
+    try:
+        return name, option, tomllib.loads(f"value = {value.strip()}")["value"]
+    except tomllib.TOMLDecodeError:
+        return name, option, value.strip()
+
+
+def _unfit(error: ValidationError, model: type[BaseModel], *, where: str) -> OptionUnfit:
+    first = error.errors()[0]
+    place = [str(part) for part in first["loc"]]
+    if first["type"] == "extra_forbidden":
+        return _unknown(place[-1], tuple(model.model_fields), where=where)
+    field = place[0] if place else "?"
+    known = model.model_fields.get(field)
+    meaning = f" ({known.description})" if known is not None and known.description else ""
+    choices = f"one of {', '.join(PROFILES)}" if field == "profile" else first["msg"]
+    return OptionUnfit(f"{where}: {field} = {first['input']!r} does not fit{meaning}", mend=f"{field}: {choices}")
+
+
+def _unknown(key: str, known: Sequence[str], *, where: str) -> OptionUnfit:
+    near = get_close_matches(key, known, n=1)
+    return OptionUnfit(
+        f"{where}: there is no option {key!r}; there are {', '.join(known) or 'none'}",
+        mend=f"{near[0]} = ..." if near else "remove it",
+    )

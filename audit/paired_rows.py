@@ -1,0 +1,219 @@
+"""Two models' answers to the same rows, joined row by row, and the paired difference of any number made of them."""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+
+from audit.rows import GROUP, PROBABILITY
+from audit.statistics import Estimate, bootstrap_mean, paired_bootstrap_table, paired_difference_of_proportions
+from reports.record import Metric, Record
+
+Statistic = Callable[[np.ndarray], np.ndarray]
+
+
+@dataclass(frozen=True)
+class Answers:
+    """One model's answers, in the order of the joined rows.
+
+    Attributes:
+        predicted: (rows,) label index.
+        probabilities: (rows, classes).
+    """
+
+    predicted: np.ndarray
+    probabilities: np.ndarray
+
+
+@dataclass(frozen=True)
+class PairedRows:
+    """The rows that both records hold.
+
+    Attributes:
+        labels: names of the classes.
+        targets: (rows,) true label index, or None.
+        groups: column -> (rows,) of str.
+        selected: index of the label that counts as selected.
+        left_out: groups that the audits left out of gaps as too small: column -> names.
+    """
+
+    labels: tuple[str, ...]
+    targets: np.ndarray | None
+    groups: dict[str, np.ndarray]
+    a: Answers
+    b: Answers
+    selected: int
+    minimum_group_rows: int
+
+    def difference(self, metric: Metric, random: np.random.Generator) -> Estimate | None:
+        """B minus A of a metric, paired; None where the rows cannot give it."""
+        rows = self._slice(metric)
+        if self.targets is None or rows is None:
+            return None
+        simple = self._shares(metric.name, rows)
+        if simple is not None:
+            return _paired_share(*simple)
+        if metric.name in ("brier_score", "negative_log_likelihood"):
+            change = _row_score(metric.name, self.b, self.targets) - _row_score(metric.name, self.a, self.targets)
+            return bootstrap_mean(change[rows], random)
+        if metric.name in CONFUSION and not metric.slice:
+            cells = len(self.labels)
+            joint = (self.targets * cells + self.a.predicted) * cells + self.b.predicted
+            counts = np.bincount(joint[rows], minlength=cells**3)
+            of = CONFUSION[metric.name]
+            return paired_bootstrap_table(
+                counts,
+                lambda t: of(t.reshape(-1, cells, cells, cells).sum(axis=3)),
+                lambda t: of(t.reshape(-1, cells, cells, cells).sum(axis=2)),
+                random,
+            )
+        column = metric.slice.get("by")
+        if metric.name in GAPS and column in self.groups and len(metric.slice) == 1:
+            return self._gap(GAPS[metric.name], self.groups[column], random)
+        return None
+
+    def _slice(self, metric: Metric) -> np.ndarray | None:
+        """Rows of the metric's slice; None where the slice is not made of group columns."""
+        rows = np.ones(len(self.a.predicted), dtype=bool)
+        for column, value in metric.slice.items():
+            if column == "by":
+                continue
+            if column not in self.groups:
+                return None
+            rows &= self.groups[column] == value
+        return rows
+
+    def _shares(self, name: str, rows: np.ndarray) -> tuple[np.ndarray, np.ndarray] | None:
+        """(A, B): which of the counted rows count, for a metric that is a share of rows."""
+        assert self.targets is not None  # noqa: S101 - the caller looked
+        positive = self.targets == self.selected
+        if name == "accuracy":
+            return (self.a.predicted == self.targets)[rows], (self.b.predicted == self.targets)[rows]
+        within = {
+            "selection_rate": rows,
+            "false_positive_rate": rows & ~positive,
+            "false_negative_rate": rows & positive,
+        }
+        if name not in within:
+            return None
+        chosen = within[name]
+        a, b = (self.a.predicted == self.selected)[chosen], (self.b.predicted == self.selected)[chosen]
+        return (~a, ~b) if name == "false_negative_rate" else (a, b)
+
+    def _gap(self, gap: Statistic, column: np.ndarray, random: np.random.Generator) -> Estimate | None:
+        _, index = np.unique(column, return_inverse=True)
+        large = np.bincount(index) >= self.minimum_group_rows
+        if large.sum() < 2:
+            return None
+        keep, renumbered = large[index], (np.cumsum(large) - 1)[index]
+        positive = (self.targets == self.selected).astype(int)
+        a = (self.a.predicted == self.selected).astype(int)
+        b = (self.b.predicted == self.selected).astype(int)
+        groups = int(large.sum())
+        joint = ((renumbered * 2 + positive) * 2 + a) * 2 + b
+        counts = np.bincount(joint[keep], minlength=groups * 8)
+        return paired_bootstrap_table(
+            counts,
+            lambda t: gap(t.reshape(-1, groups, 2, 2, 2).sum(axis=4)),
+            lambda t: gap(t.reshape(-1, groups, 2, 2, 2).sum(axis=3)),
+            random,
+        )
+
+
+def paired_rows(
+    a: Record, b: Record, folder_a: Path | None, folder_b: Path | None
+) -> tuple[PairedRows | None, str | None]:
+    """The rows of two records joined, or why they cannot be."""
+    import pandas as pd
+
+    frames = []
+    for name, record, folder in (("A", a, folder_a), ("B", b, folder_b)):
+        if record.evidence is None or folder is None:
+            return None, f"{name} has no evidence rows"
+        path = folder / record.evidence.file
+        if not path.is_file():
+            return None, f"{record.evidence.file} of {name} does not stand beside its record"
+        if hashlib.sha256(path.read_bytes()).hexdigest() != record.evidence.sha256:
+            return None, f"{record.evidence.file} of {name} is not the file that its record names"
+        frames.append(pd.read_parquet(path).set_index("row"))
+    left, right = frames
+    if a.subject.labels != b.subject.labels:
+        return None, "the two checkpoints have different labels"
+    common = left.index.intersection(right.index)
+    if len(common) < 2:
+        return None, "the two records share no rows"
+    left, right = left.loc[common], right.loc[common]
+    labels = tuple(a.subject.labels)
+    fairness = a.audit("fairness")
+    chosen = (fairness.options.get("selected") if fairness else None) or labels[min(1, len(labels) - 1)]
+    smallest = fairness.options.get("minimum_group_rows", 1) if fairness else 1
+    groups = {c.removeprefix(GROUP): left[c].to_numpy(dtype=str) for c in left.columns if c.startswith(GROUP)}
+    return PairedRows(
+        labels=labels,
+        targets=left["target"].to_numpy() if "target" in left else None,
+        groups=groups,
+        a=_answers(left, labels),
+        b=_answers(right, labels),
+        selected=labels.index(chosen) if chosen in labels else min(1, len(labels) - 1),
+        minimum_group_rows=int(smallest),
+    ), None
+
+
+def _answers(frame: object, labels: tuple[str, ...]) -> Answers:
+    columns = [PROBABILITY + label for label in labels]
+    return Answers(frame["predicted"].to_numpy(), frame[columns].to_numpy())  # type: ignore[index]
+
+
+def _paired_share(a: np.ndarray, b: np.ndarray) -> Estimate:
+    both, only_a, only_b = int((a & b).sum()), int((a & ~b).sum()), int((~a & b).sum())
+    neither = len(a) - both - only_a - only_b
+    return paired_difference_of_proportions(both, only_b, only_a, neither)  # its first minus its second: B minus A
+
+
+def _row_score(name: str, answers: Answers, targets: np.ndarray) -> np.ndarray:
+    """Brier score (sum over classes) or negative log-likelihood in nats, of each row."""
+    if name == "negative_log_likelihood":
+        return -np.log(np.clip(answers.probabilities[np.arange(len(targets)), targets], 1e-12, 1))
+    truth = np.eye(answers.probabilities.shape[1])[targets]
+    return ((answers.probabilities - truth) ** 2).sum(axis=1)
+
+
+def _balanced_accuracy(tables: np.ndarray) -> np.ndarray:
+    """(resamples, true, predicted) counts to the mean recall over classes that occur."""
+    support, hits = tables.sum(axis=2), np.diagonal(tables, axis1=1, axis2=2)
+    return np.nanmean(np.where(support > 0, hits / np.maximum(support, 1), np.nan), axis=1)
+
+
+def _macro_f1(tables: np.ndarray) -> np.ndarray:
+    """(resamples, true, predicted) counts to the mean F1 over classes; a class without rows or predictions counts 0."""
+    hits = np.diagonal(tables, axis1=1, axis2=2)
+    return (2 * hits / np.maximum(tables.sum(axis=1) + tables.sum(axis=2), 1)).mean(axis=1)
+
+
+def _range(successes: np.ndarray, n: np.ndarray) -> np.ndarray:
+    rates = np.where(n > 0, successes / np.maximum(n, 1), np.nan)
+    return np.nanmax(rates, axis=1) - np.nanmin(rates, axis=1)
+
+
+def _false_positive_range(t: np.ndarray) -> np.ndarray:
+    return _range(t[:, :, 0, 1], t[:, :, 0].sum(axis=2))
+
+
+def _false_negative_range(t: np.ndarray) -> np.ndarray:
+    return _range(t[:, :, 1, 0], t[:, :, 1].sum(axis=2))
+
+
+CONFUSION: dict[str, Statistic] = {"balanced_accuracy": _balanced_accuracy, "macro_f1": _macro_f1}
+
+GAPS: dict[str, Statistic] = {
+    "demographic_parity_difference": lambda t: _range(t[..., 1].sum(axis=2), t.sum(axis=(2, 3))),
+    "false_positive_rate_difference": _false_positive_range,
+    "false_negative_rate_difference": _false_negative_range,
+    "accuracy_difference": lambda t: _range(t[:, :, 0, 0] + t[:, :, 1, 1], t.sum(axis=(2, 3))),
+    "equalized_odds_difference": lambda t: np.maximum(_false_positive_range(t), _false_negative_range(t)),
+}
+"""Gaps over groups, from (resamples, groups, true positive class?, selected?) counts."""

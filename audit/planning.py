@@ -1,0 +1,87 @@
+"""What a run would do, before it does it: which audits run, what is missing, how many forward passes and minutes."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+from audit.engine import unmet
+from audit.plugin import Size
+
+if TYPE_CHECKING:
+    from audit.session import Session
+
+PROBE_ROWS = 64
+
+
+@dataclass(frozen=True)
+class PlannedAudit:
+    """One audit of a plan. `reason` and `supply` are set when it cannot run."""
+
+    id: str
+    title: str
+    runs: bool
+    reason: str | None
+    supply: str | None
+    forward_passes: int
+
+
+@dataclass(frozen=True)
+class Plan:
+    """What a run would do.
+
+    Attributes:
+        audits: every audit, also those that cannot run.
+        forward_passes: rows that would go through the model; what two audits share is counted once.
+        rows_per_second: measured on a few of the rows, now, on this machine.
+        minutes: forward passes at that speed; an estimate that leaves out what the audits compute besides.
+    """
+
+    audits: tuple[PlannedAudit, ...]
+    forward_passes: int
+    rows_per_second: float | None
+    minutes: float | None
+
+
+def plan(session: Session, *, probe: bool = True) -> Plan:
+    """Plan a run.
+
+    Args:
+        session: a prepared run.
+        probe: measure the model's speed on a few rows; without it the minutes stay unknown.
+    """
+    subject = session.subject
+    size = Size(
+        rows=subject.data.rows,
+        training_rows=subject.training.rows if subject.training is not None else 0,
+        classes=len(subject.labels),
+    )
+    shared: dict[str, int] = {}
+    audits = []
+    for plugin in session.registry.plugins:
+        missing = unmet(plugin, subject)
+        passes = {} if missing else dict(plugin.forward_passes(size, session.options[plugin.id]))
+        for what, rows in passes.items():
+            shared[what] = max(shared.get(what, 0), rows)
+        reason, supply = missing or (None, None)
+        audits.append(PlannedAudit(plugin.id, plugin.title, missing is None, reason, supply, sum(passes.values())))
+    audits += [PlannedAudit(b.id, b.id, False, b.reason, None, 0) for b in session.registry.broken]
+    total = sum(shared.values())
+    speed = rows_per_second(session) if probe and total else None
+    return Plan(tuple(audits), total, speed, total / speed / 60 if speed else None)
+
+
+def rows_per_second(session: Session) -> float:
+    """The model's speed on the first rows of the data, nothing cached."""
+    from core_model.prediction import Predictor
+
+    texts: Sequence[str] = list(session.subject.texts[:PROBE_ROWS])
+    pairs = session.subject.data.pairs
+    predictor = Predictor(session.subject.checkpoint, threads=session.configuration.threads, cache=None)
+    predictor.predict(texts[:4], None if pairs is None else pairs[:4])  # the first call pays for loading
+    started = time.perf_counter()
+    fresh = Predictor.like(predictor)
+    fresh.predict(texts, None if pairs is None else pairs[:PROBE_ROWS])
+    return max(fresh.forward_passes, 1) / (time.perf_counter() - started)

@@ -1,0 +1,242 @@
+"""From what the user typed to what an engine needs: checkpoint, data, options, the record's frame and its folder."""
+
+from __future__ import annotations
+
+import csv
+import io
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from functools import cached_property
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from reports.document.build import report_html
+
+from audit.configuration import Configuration, options_of
+from audit.engine import Engine, Event, Tables
+from audit.environment import environment, tool
+from audit.plugin import Options
+from audit.policy import Policy, read_policy
+from audit.registry import Registry, installed
+from audit.rows import evidence_of
+from audit.subject import Subject
+from core_model.errors import DataMissing, OptionUnfit
+from core_model.files import writable_folder, write_atomically
+from reports.reading import read_record
+from reports.record import Claim, DataFacts, Record, Run, Scalar, SubjectFacts
+from reports.text import csv_cell
+
+if TYPE_CHECKING:
+    from core_model.checkpoint import Checkpoint
+    from core_model.data import Table
+
+RECORD, REPORT, EVIDENCE = "audit.json", "report.html", "evidence.parquet"
+
+
+@dataclass(frozen=True)
+class Session:
+    """One run, prepared: everything was opened and checked, nothing has been measured yet."""
+
+    configuration: Configuration
+    registry: Registry
+    options: Mapping[str, Options]
+    subject: Subject
+    out: Path
+    policy: Policy | None = None
+
+    def run(
+        self, *, command: str | None = None, tell: Callable[[Event], None] = lambda event: None, fresh: bool = False
+    ) -> Record:
+        """Measure, and write `audit.json`, `evidence.parquet` and `report.html` into the folder.
+
+        Args:
+            command: the command line to record.
+            tell: called with every event.
+            fresh: start over, also where an interrupted run left results.
+        Raises: OutputUnwritable; KeyboardInterrupt. Both leave every finished audit in the folder.
+        """
+        engine = Engine(
+            registry=self.registry,
+            options=self.options,
+            seed=self.configuration.seed,
+            policy=self.policy,
+            save=self._save,
+            keep=self._keep,
+            tell=tell,
+            finish=self._with_evidence,
+        )
+        try:
+            record = engine.run(self.subject, self.frame(command), previous=None if fresh else self._previous())
+        except KeyboardInterrupt:
+            self._report(read_record(self.out / RECORD))
+            raise
+        finished = datetime.now(UTC).isoformat(timespec="seconds")
+        record = record.model_copy(update={"run": record.run.model_copy(update={"finished": finished})})
+        self._save(record)
+        self._report(record)
+        return record
+
+    def frame(self, command: str | None = None) -> Record:
+        """The record without its audits."""
+        checkpoint, data, training = self.subject.checkpoint, self.subject.data, self.subject.training
+        return Record(
+            tool=tool(),
+            subject=subject_facts(checkpoint),
+            data=data_facts(data),
+            training_data=data_facts(training) if training is not None else None,
+            environment=environment(
+                seed=self.configuration.seed,
+                profile=self.configuration.profile,
+                threads=self.configuration.threads,
+            ),
+            policy=self.policy.facts if self.policy else None,
+            claims=[Claim(name=name, value=value, file=file) for name, value, file in checkpoint.claims],
+            run=Run(started=datetime.now(UTC).isoformat(timespec="seconds"), command=command),
+        )
+
+    def _previous(self) -> Record | None:
+        """What an interrupted run left in the folder; an unreadable or foreign record is no reason to stop."""
+        path = self.out / RECORD
+        if not path.exists():
+            return None
+        try:
+            return read_record(path)
+        except Exception:
+            return None
+
+    def _save(self, record: Record) -> None:
+        write_atomically(self.out / RECORD, record.to_json())
+
+    def _report(self, record: Record) -> None:
+        write_atomically(self.out / REPORT, report_html(record))
+
+    def _keep(self, tables: Tables) -> None:
+        for name, rows in tables.items():
+            write_atomically(self.out / f"{name}.csv", as_csv(rows))
+
+    def _with_evidence(self, record: Record, subject: Subject) -> Record:
+        """The record with its evidence file, once there are predictions to put into it."""
+        if "predictions" not in vars(subject):
+            return record
+        if self._evidence[1] is not None:
+            return record.model_copy(update={"evidence": self._evidence[1]})
+        return record
+
+    @cached_property
+    def _evidence(self) -> tuple[Path, Any]:
+        facts, content = evidence_of(self.subject, file=EVIDENCE)
+        write_atomically(self.out / EVIDENCE, content)
+        return self.out / EVIDENCE, facts
+
+
+def prepare(
+    checkpoint: str | Path, configuration: Configuration, *, registry: Registry | None = None, cached: bool = True
+) -> Session:
+    """Open and check everything that a run needs; nothing is measured and nothing is written.
+
+    Args:
+        checkpoint: a folder or a hub id.
+        configuration: what was asked for.
+        registry: which audits there are; by default the installed ones.
+        cached: whether predictions of earlier runs may be used.
+
+    Raises: BadInput, with the file, the field and the mend.
+    """
+    registry = (registry or installed()).only(configuration.only)
+    known = {p.id for p in registry.plugins} | set(installed().ids)
+    unknown = [name for name in configuration.audits if name not in known]
+    if unknown:
+        raise OptionUnfit(
+            f"options are given for {unknown[0]!r}, which is no audit; there are {', '.join(sorted(known))}",
+            mend="correct the name in [audits.NAME] or --set NAME.OPTION=VALUE",
+        )
+    options = {plugin.id: options_of(plugin, configuration) for plugin in registry.plugins}
+    policy = read_policy(Path(configuration.policy)) if configuration.policy else None
+    if configuration.data is None:
+        raise DataMissing("no data was named to audit on", mend="--data FILE")
+
+    from core_model.prediction import PredictionCache, Predictor
+
+    from core_model.checkpoint import open_checkpoint
+    from core_model.data import open_table
+
+    opened = open_checkpoint(checkpoint, allow_pickle=configuration.allow_pickle)
+    columns: dict[str, Any] = {
+        "text_column": configuration.text_column,
+        "pair_column": configuration.pair_column,
+        "label_column": configuration.label_column,
+        "encoding": configuration.encoding,
+        "label_names": opened.labels,
+    }
+    data = open_table(configuration.data, group_columns=configuration.group_columns, **columns)
+    training = None
+    if configuration.train_data is not None:
+        training = open_table(configuration.train_data, **{**columns, **_columns_of(data)})
+    reference = open_checkpoint(configuration.reference) if configuration.reference is not None else None
+    out = Path(configuration.out)
+    writable_folder(out)
+    predictor = Predictor(
+        opened, threads=configuration.threads, cache=PredictionCache.default(opened) if cached else None
+    )
+    return Session(
+        configuration=configuration,
+        registry=registry,
+        options=options,
+        subject=Subject(checkpoint=opened, data=data, predictor=predictor, training=training, reference=reference),
+        out=out,
+        policy=policy,
+    )
+
+
+def _columns_of(table: Table) -> dict[str, Any]:
+    """The training rows are read by the columns that were found in the rows of the audit."""
+    return {
+        "text_column": table.text_column,
+        "pair_column": table.pair_column,
+        "label_column": table.label_column,
+    }
+
+
+def subject_facts(checkpoint: Checkpoint) -> SubjectFacts:
+    """The record's words on a checkpoint."""
+    return SubjectFacts(
+        name=checkpoint.name,
+        sha256=checkpoint.sha256,
+        task=checkpoint.task.value,
+        architecture=checkpoint.architecture,
+        parameters=checkpoint.parameters,
+        licence=checkpoint.licence,
+        labels=list(checkpoint.labels),
+        files=dict(checkpoint.files),
+        facts=dict(checkpoint.facts),
+        location=str(checkpoint.location),
+    )
+
+
+def data_facts(table: Table) -> DataFacts:
+    """The record's words on a table."""
+    return DataFacts(
+        name=table.name,
+        sha256=table.sha256,
+        rows=table.rows,
+        text_column=table.text_column,
+        label_column=table.label_column,
+        group_columns=list(table.group_columns),
+        synthetic=table.synthetic,
+        sensitive=table.sensitive,
+        source=table.source,
+        licence=table.licence,
+        location=table.location,
+        guessed=dict(table.guessed),
+    )
+
+
+def as_csv(rows: Sequence[Mapping[str, Scalar]]) -> str:
+    """Rows as CSV for a person's spreadsheet; no cell is taken for a formula there."""
+    text = io.StringIO()
+    columns = list(rows[0]) if rows else ["row"]
+    writer = csv.writer(text, lineterminator="\n")
+    writer.writerow(columns)
+    writer.writerows([[csv_cell(row.get(column)) for column in columns] for row in rows])
+    return text.getvalue()

@@ -1,0 +1,1 @@
+"""Open, train and run Transformer checkpoints."""

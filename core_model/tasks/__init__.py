@@ -1,0 +1,16 @@
+"""The tasks that a Transformer checkpoint can do. One file a task; this one holds their names."""
+
+from __future__ import annotations
+
+from enum import StrEnum
+
+
+class Task(StrEnum):
+    """What a checkpoint's head does, by the names that the command line and the record use."""
+
+    CLASSIFICATION = "classification"
+    LANGUAGE_MODELING = "language-modeling"
+    TRANSLATION = "translation"
+    SUMMARIZATION = "summarization"
+    QUESTION_ANSWERING = "question-answering"
+    FEATURE_EXTRACTION = "feature-extraction"

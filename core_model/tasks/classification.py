@@ -1,0 +1,296 @@
+"""Classification: one label for each text, or pair of texts.
+
+A linear head over an encoder (or any Transformer that transformers gives a classification head), cross-entropy over
+the classes of the data. A base that already tells the same classes apart keeps its head.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from itertools import islice
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from core_model.architectures import Architecture, train_tokenizer
+from core_model.batching import Ragged
+from core_model.errors import CheckpointDamaged, LabelsUnfit, OptionUnfit, TaskUnfit, TokenizerUnfit
+from core_model.quiet import quiet_transformers
+from core_model.tasks import Task
+
+if TYPE_CHECKING:
+    import torch
+    from transformers import PreTrainedModel, PreTrainedTokenizerBase
+
+    from core_model.checkpoint import Checkpoint
+    from core_model.data import Table
+    from core_model.training_options import TrainingOptions
+
+CHUNK = 1024  # rows that are tokenized at once, so that a table larger than memory passes by
+
+
+@dataclass(frozen=True)
+class ClassifiedTexts:
+    """Tokenized texts with their classes.
+
+    Attributes:
+        tokens: ids of each row, special tokens included.
+        kinds: for pairs, which of the two texts each token belongs to.
+        targets: (rows,) int64, index of the class.
+        cut: rows that lost their end.
+    """
+
+    tokens: Ragged
+    kinds: Ragged | None
+    targets: np.ndarray
+    cut: int
+
+    @property
+    def lengths(self) -> np.ndarray:
+        """Tokens of each row, (rows,) int64."""
+        return self.tokens.lengths
+
+    def units(self, rows: np.ndarray) -> int:
+        """Each row is one term of the loss."""
+        return len(rows)
+
+
+@dataclass
+class Classification:
+    """A classifier with its data (see `TrainingTask`)."""
+
+    model: PreTrainedModel
+    tokenizer: PreTrainedTokenizerBase
+    labels: tuple[str, ...]
+    head: str
+    training: ClassifiedTexts
+    evaluation: ClassifiedTexts | None
+    notes: Sequence[str] = field(default_factory=list)
+
+    def batch(self, examples: ClassifiedTexts, rows: np.ndarray) -> dict[str, torch.Tensor]:
+        """input_ids and attention_mask, (rows, longest) int64, and targets, (rows,) int64."""
+        import torch
+
+        ids = torch.from_numpy(examples.tokens.padded(rows, int(self.tokenizer.pad_token_id or 0)))
+        lengths = torch.from_numpy(examples.lengths[rows])
+        tensors = {
+            "input_ids": ids,
+            "attention_mask": (torch.arange(ids.shape[1])[None, :] < lengths[:, None]).long(),
+            "targets": torch.from_numpy(examples.targets[rows]),
+        }
+        if examples.kinds is not None:
+            tensors["token_type_ids"] = torch.from_numpy(examples.kinds.padded(rows, 0))
+        return tensors
+
+    def loss(self, model: Any, batch: Mapping[str, torch.Tensor], label_smoothing: float) -> torch.Tensor:
+        """Cross-entropy summed over the rows."""
+        from torch.nn.functional import cross_entropy
+
+        logits = _logits(model, batch)
+        return cross_entropy(logits, batch["targets"], reduction="sum", label_smoothing=label_smoothing)
+
+    def measures(self, model: Any, batch: Mapping[str, torch.Tensor]) -> dict[str, torch.Tensor]:
+        """Sums over the rows of the cross-entropy, and of whether the most probable class is right."""
+        from torch.nn.functional import cross_entropy
+
+        logits = _logits(model, batch)
+        return {
+            "loss": cross_entropy(logits, batch["targets"], reduction="sum"),
+            "accuracy": (logits.argmax(dim=1) == batch["targets"]).sum(),
+        }
+
+
+def _logits(model: Any, batch: Mapping[str, torch.Tensor]) -> torch.Tensor:
+    """(rows, classes) float32."""
+    inputs = {name: tensor for name, tensor in batch.items() if name != "targets"}
+    logits: torch.Tensor = model(**inputs).logits
+    return logits.float()
+
+
+def prepare(
+    options: TrainingOptions,
+    *,
+    base: Checkpoint | None,
+    architecture: Architecture | None,
+    data: Table,
+    evaluation: Table | None,
+) -> Classification:
+    """A classifier of the data's classes, from a base or from scratch, and the data in tokens.
+
+    Raises: LabelsUnfit when there is one class only, or evaluation has a class that training has not; TaskUnfit when
+        the base has no classification head in transformers; OptionUnfit when max_length is beyond the positions.
+    """
+    data.require_two_classes()
+    labels = _labels(base, data)
+    if base is not None:
+        model, head, notes = _from_base(base, labels, options.seed)
+        tokenizer, positions = base.load_tokenizer(), base.max_length
+    elif architecture is not None:
+        tokenizer, positions = train_tokenizer(_texts(data), architecture), architecture.max_length
+        model, head, notes = _from_scratch(architecture, len(tokenizer), labels, options.seed), "new", []
+    else:
+        raise OptionUnfit("there is neither a base nor an architecture", mend="--base CKPT or --architecture FILE.toml")
+    if options.max_length is not None and options.max_length > positions:
+        raise OptionUnfit(
+            f"max_length = {options.max_length}, but the model has {positions} positions",
+            mend=f"--max-length {positions}",
+        )
+    _pad(model, tokenizer)
+    length = options.max_length or positions
+    task = Classification(
+        model=model,
+        tokenizer=tokenizer,
+        labels=labels,
+        head=head,
+        training=_tokenize(data, tokenizer, labels, length),
+        evaluation=None if evaluation is None else _tokenize(evaluation, tokenizer, labels, length),
+        notes=notes,
+    )
+    _check_ids(task)
+    return task
+
+
+def _labels(base: Checkpoint | None, data: Table) -> tuple[str, ...]:
+    """The data's classes; in the base's order where it tells the same classes apart."""
+    if base is not None and _keeps_head(base, data.label_names):
+        return tuple(base.labels)
+    return tuple(data.label_names)
+
+
+def _keeps_head(base: Checkpoint, labels: Sequence[str]) -> bool:
+    return base.task is Task.CLASSIFICATION and sorted(base.labels) == sorted(labels)
+
+
+def _from_base(base: Checkpoint, labels: tuple[str, ...], seed: int) -> tuple[PreTrainedModel, str, list[str]]:
+    """The base's weights under a head for these labels; what the base does not have is drawn from the seed."""
+    import torch
+    from transformers import AutoModelForSequenceClassification
+
+    torch.manual_seed(seed)
+    names = {"id2label": dict(enumerate(labels)), "label2id": {label: i for i, label in enumerate(labels)}}
+    try:
+        with quiet_transformers():
+            model, loaded = AutoModelForSequenceClassification.from_pretrained(
+                base.path, use_safetensors=True, trust_remote_code=False, local_files_only=True, dtype=torch.float32,
+                problem_type="single_label_classification", ignore_mismatched_sizes=True, output_loading_info=True,
+                **names,
+            )  # fmt: skip
+    except ValueError as error:
+        if "Unrecognized configuration class" not in str(error):
+            raise
+        raise TaskUnfit(
+            f"{base.name}: transformers has no classification head for {base.architecture}",
+            mend="--base with an encoder, or another --task",
+        ) from error
+    inner = model.base_model_prefix + "."
+    drawn = set(loaded["missing_keys"]) | {key for key, *_ in loaded["mismatched_keys"]}
+    lost = sorted(key for key in drawn if key.startswith(inner) and "pooler" not in key)
+    if lost:
+        raise CheckpointDamaged(
+            f"{base.name}: its weights lack {len(lost)} tensors of the model, such as {lost[0]!r}",
+            mend="name a checkpoint whose weights fit its config.json with --base",
+        )
+    if _keeps_head(base, labels):
+        return model, "kept", []
+    head = {name for name, _ in model.named_parameters() if not name.startswith(inner)}
+    if head - drawn:  # the base's head has the right size but tells other classes apart
+        torch.manual_seed(seed)
+        fresh = AutoModelForSequenceClassification.from_config(model.config).state_dict()
+        with torch.no_grad():
+            for name, parameter in model.named_parameters():
+                if name in head:
+                    parameter.copy_(fresh[name])
+    had = f" (it told {', '.join(base.labels)} apart)" if base.labels and base.task is Task.CLASSIFICATION else ""
+    pooler = ["The base has no pooler; it was drawn anew."] if any("pooler" in key for key in drawn) else []
+    return model, "replaced", [f"The base's head{had} was replaced by a new one for {', '.join(labels)}.", *pooler]
+
+
+def _from_scratch(architecture: Architecture, vocabulary: int, labels: tuple[str, ...], seed: int) -> PreTrainedModel:
+    import torch
+    from transformers import BertForSequenceClassification
+
+    torch.manual_seed(seed)
+    return BertForSequenceClassification(architecture.config(vocabulary=vocabulary, labels=labels))
+
+
+def _pad(model: PreTrainedModel, tokenizer: PreTrainedTokenizerBase) -> None:
+    """Batches need a padding token; a decoder without one pads with its end of text, as is usual."""
+    if tokenizer.pad_token is None:
+        if tokenizer.eos_token is None:
+            raise TokenizerUnfit(
+                "the base's tokenizer has neither a padding token nor an end of text",
+                mend='set "pad_token" in its tokenizer_config.json',
+            )
+        tokenizer.pad_token = tokenizer.eos_token
+    if model.config.pad_token_id is None:
+        model.config.pad_token_id = tokenizer.pad_token_id
+
+
+def _texts(data: Table) -> Any:
+    yield from data.texts
+    if data.pairs is not None:
+        yield from data.pairs
+
+
+def _tokenize(
+    data: Table, tokenizer: PreTrainedTokenizerBase, labels: tuple[str, ...], max_length: int
+) -> ClassifiedTexts:
+    """Every row in tokens, cut after `max_length`, and its class's place in `labels`."""
+    place = {label: i for i, label in enumerate(labels)}
+    used = np.bincount(data.targets, minlength=len(data.label_names))
+    unknown = {name: int(rows) for name, rows in zip(data.label_names, used, strict=True) if rows and name not in place}
+    if unknown:
+        found = ", ".join(f"{name!r} in {rows:,} rows" for name, rows in unknown.items())
+        raise LabelsUnfit(
+            f"{data.name}: column {data.label_column!r} has labels that the training data has not: {found}",
+            mend=f"--eval-data with the labels {', '.join(labels)} alone",
+        )
+    translate = np.array([place.get(name, -1) for name in data.label_names], dtype=np.int64)
+    tokens, kinds, cut = [], [], 0
+    texts, pairs = iter(data.texts), None if data.pairs is None else iter(data.pairs)
+    while chunk := list(islice(texts, CHUNK)):
+        encoded = tokenizer(
+            chunk,
+            None if pairs is None else list(islice(pairs, CHUNK)),
+            truncation=True,
+            max_length=max_length,
+            return_attention_mask=False,
+            return_token_type_ids=pairs is not None,
+        )
+        tokens.append(Ragged.of(encoded["input_ids"]))
+        if pairs is not None:
+            kinds.append(Ragged.of(encoded["token_type_ids"]))
+        cut += sum(bool(row.overflowing) for row in encoded.encodings or ())
+    _forget_truncation(tokenizer)
+    return ClassifiedTexts(
+        tokens=Ragged.joined(tokens),
+        kinds=Ragged.joined(kinds) if _reads_kinds(tokenizer) and kinds else None,
+        targets=translate[data.targets],
+        cut=cut,
+    )
+
+
+def _reads_kinds(tokenizer: PreTrainedTokenizerBase) -> bool:
+    return "token_type_ids" in tokenizer.model_input_names
+
+
+def _forget_truncation(tokenizer: PreTrainedTokenizerBase) -> None:
+    """A fast tokenizer remembers the last call's limit and would save it with the model."""
+    inner = getattr(tokenizer, "backend_tokenizer", None)
+    if inner is not None:
+        inner.no_truncation()
+        inner.no_padding()
+
+
+def _check_ids(task: Classification) -> None:
+    embeddings: Any = task.model.get_input_embeddings()
+    rows = int(embeddings.weight.shape[0])
+    for examples in filter(None, (task.training, task.evaluation)):
+        highest = int(examples.tokens.values.max(initial=0))
+        if highest >= rows:
+            raise TokenizerUnfit(
+                f"the tokenizer gives token {highest}, but the model has embeddings for {rows}: they do not belong "
+                "together",
+                mend="put the model's own tokenizer files into the folder given by --base",
+            )

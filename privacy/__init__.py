@@ -1,0 +1,1 @@
+"""Train with differential privacy, and attack what was trained. Nothing works here yet."""

@@ -1,0 +1,131 @@
+"""The only module that makes markup: every other text of a page is escaped by the templates.
+
+`finalize` sees each value that a template prints, so that a text which nobody thought of is made visible, cut and then
+escaped. `boxed` and `prose` do the same with elements around; a lint test holds the rest of the package to this.
+"""
+
+from __future__ import annotations
+
+import base64
+import hashlib
+import re
+from importlib import resources
+
+from jinja2 import Environment, PackageLoader, StrictUndefined, Undefined
+from markupsafe import Markup, escape
+
+from reports.text import LONGEST, capped, json_in_page, left_out, pieces, visible
+
+_CODE = re.compile(r"`([^`\n]{1,300})`")
+_TERM = re.compile(r"(\S[^\n]{0,40}?) {2,}(\S.*)")
+
+
+def environment() -> Environment:
+    """Jinja as this package uses it: escaped, strict, and every value through `finalize`."""
+    jinja = Environment(
+        loader=PackageLoader("reports.document"),
+        autoescape=True,
+        undefined=StrictUndefined,
+        finalize=finalize,
+        trim_blocks=True,
+        lstrip_blocks=True,
+        keep_trailing_newline=False,
+    )
+    jinja.filters.update(boxed=boxed, prose=prose, page=page_of, code=code)
+    return jinja
+
+
+def finalize(value: object) -> object:
+    """What a template prints in the place of `value`: never a hidden character, never a flood, never None."""
+    if isinstance(value, Markup | Undefined | int | float):
+        return value
+    return "" if value is None else visible(str(value))
+
+
+def boxed(text: object, longest: int = LONGEST, *, line: bool = False) -> Markup:
+    """Somebody else's text: hidden characters as boxes, reading order kept to itself, the rest escaped."""
+    kept, cut = capped(str(text), longest)
+    box = Markup('<span class="unseen">[{}]</span>')
+    inside = Markup("").join(
+        box.format(shown) if hidden else escape(shown) for hidden, shown in pieces(kept, line=line)
+    )
+    more = Markup('<span class="cut">{}</span>').format(left_out(cut)) if cut else Markup("")
+    return Markup("<bdi>{}</bdi>{}").format(inside, more)
+
+
+def code(text: object, longest: int = LONGEST) -> Markup:
+    """A command, a name or a hash, on one line."""
+    return Markup("<code>{}</code>").format(boxed(text, longest, line=True))
+
+
+def prose(text: object, longest: int = 4000) -> Markup:
+    """Sentences, with `code` in backticks."""
+    parts = _CODE.split(capped(str(text), longest)[0])
+    cut = left_out(max(0, len(str(text)) - longest))
+    inside = Markup("").join(code(part) if i % 2 else boxed(part, longest) for i, part in enumerate(parts) if part)
+    return inside + (Markup('<span class="cut">{}</span>').format(cut) if cut else Markup(""))
+
+
+def page_of(text: object) -> Markup:
+    """An audit's own page: its `Heading  text` lines as terms with their descriptions, the rest as paragraphs."""
+    out: list[Markup] = []
+    terms: list[Markup] = []
+    for heading, words in _blocks(str(text)[:12000]):
+        if heading:
+            terms.append(Markup("<div><dt>{}</dt><dd>{}</dd></div>").format(boxed(heading), prose(words)))
+            continue
+        if terms:
+            out.append(Markup('<dl class="page">{}</dl>').format(Markup("").join(terms)))
+            terms = []
+        out.append(Markup("<p>{}</p>").format(prose(words)))
+    if terms:
+        out.append(Markup('<dl class="page">{}</dl>').format(Markup("").join(terms)))
+    return Markup("").join(out)
+
+
+def drawing(svg: str) -> Markup:
+    """A chart that `reports.charts` drew: rebuilt from known elements there."""
+    return Markup(svg)  # noqa: S704 - see reports/svg.py
+
+
+def data_element(opening: str, json: str) -> Markup:
+    """JSON as data of the page: `opening` is our own tag, and no <, > or & is left in the JSON."""
+    return Markup(f"{opening}{json_in_page(json)}</script>")  # noqa: S704
+
+
+def asset(name: str) -> Markup:
+    """The style sheet or script of this package; never anything from a record."""
+    text = resources.files("reports.document").joinpath("templates", name).read_text(encoding="utf-8")
+    return Markup(text)  # noqa: S704 - our own file
+
+
+def page_footer(sha256: str, title: str) -> Markup:
+    """The style of the printed page's foot, with the model's hash; none where the hash is not one."""
+    if not re.fullmatch(r"[0-9a-f]{64}", sha256):
+        return Markup("")
+    style = (
+        '@page{@bottom-left{content:"%s, model sha256 %s";font:7pt sans-serif;color:#555}'
+        '@bottom-right{content:counter(page) " / " counter(pages);font:7pt sans-serif;color:#555}}'
+    )
+    return Markup(style % (title, sha256))  # noqa: S704 - 64 hexadecimal digits, and a title of our own
+
+
+def source_hash(text: str) -> str:
+    """The text's hash as a Content-Security-Policy writes it."""
+    return "'sha256-" + base64.b64encode(hashlib.sha256(text.encode("utf-8")).digest()).decode("ascii") + "'"
+
+
+def _blocks(text: str) -> list[tuple[str, str]]:
+    """(heading or "", text) in order; indented lines go on with the block before."""
+    blocks: list[tuple[str, str]] = []
+    for line in text.splitlines():
+        found = _TERM.fullmatch(line) if line[:1].strip() else None
+        if not line.strip():
+            blocks.append(("", ""))
+        elif found:
+            blocks.append((found.group(1), found.group(2)))
+        elif blocks and (blocks[-1][1] or blocks[-1][0]):
+            blocks[-1] = (blocks[-1][0], f"{blocks[-1][1]} {line.strip()}".strip())
+        else:
+            blocks.append(("", line.strip()))
+    return [block for block in blocks if block[1]]

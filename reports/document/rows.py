@@ -1,0 +1,224 @@
+"""Metrics, findings and figures as a page shows them: rounded, in words, with anchors."""
+
+from __future__ import annotations
+
+import hashlib
+import re
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
+
+from markupsafe import Markup
+
+from reports import charts
+from reports.document import states
+from reports.document.markup import drawing
+from reports.document.states import State
+from reports.errors import FigureUnfit
+from reports.numbers import ABSENT, cell, measured, number
+from reports.record import Figure, Finding, Metric, Scalar
+
+MOST_EXAMPLES = 40  # rows of one finding that a page shows: the worst, and some at random
+MOST_FIGURE_ROWS = 200  # rows of one figure's table that a page shows
+MOST_COLUMNS = 12
+
+_DIRECTION = {"lower": "lower is better", "higher": "higher is better", "none": ""}
+
+
+@dataclass(frozen=True)
+class Glyph:
+    """A metric's interval as a line, a dot and a limit tick; positions in 0 to 100."""
+
+    low: float | None
+    high: float | None
+    value: float
+    limit: float | None
+    state: str
+
+
+@dataclass(frozen=True)
+class MetricRow:
+    """One line of a metric table."""
+
+    name: str
+    words: str
+    slice: str
+    unit: str
+    value: str
+    interval: str
+    confidence: str
+    n: str
+    direction: str
+    limit: str
+    limit_source: str
+    state: State
+    reason: str
+    rows_needed: str
+    adjusted: str
+    glyph: Glyph | None
+
+
+@dataclass(frozen=True)
+class Table:
+    """Rows of anything: a header, cells as (text, is a number), and how many rows there are in all."""
+
+    columns: list[str]
+    rows: list[list[tuple[str, bool]]]
+    total: int
+
+    @property
+    def shown(self) -> int:
+        """How many rows stand here."""
+        return len(self.rows)
+
+
+@dataclass(frozen=True)
+class FigureView:
+    """A figure: its drawing where it could be drawn, and always its table."""
+
+    anchor: str
+    figure: Figure
+    svg: Markup | None
+    why_not: str
+    drawn: int
+    table: Table
+
+
+@dataclass(frozen=True)
+class FindingView:
+    """A finding with the lines of the metrics that it rests on."""
+
+    anchor: str
+    finding: Finding
+    audit_id: str
+    audit_title: str
+    metrics: list[MetricRow]
+    examples: Table
+
+
+class Anchors:
+    """Ids of one page: stable, made of a-z, 0-9 and hyphens only, and never twice."""
+
+    def __init__(self) -> None:
+        self._taken: set[str] = set()
+
+    def of(self, kind: str, name: str) -> str:
+        """`kind-name`, with a hash where the name had to be changed."""
+        slug = re.sub(r"[^a-z0-9]+", "-", name.lower()).strip("-")[:60]
+        anchor = f"{kind}-{slug}"
+        if slug != name or anchor in self._taken:
+            anchor = f"{anchor}-{hashlib.sha256(name.encode('utf-8', 'surrogatepass')).hexdigest()[:6]}"
+        place, first = 2, anchor
+        while anchor in self._taken:
+            anchor, place = f"{first}-{place}", place + 1
+        self._taken.add(anchor)
+        return anchor
+
+
+def in_words(name: str) -> str:
+    """A metric's snake_case name as words."""
+    return name.replace("_", " ").strip() or name
+
+
+def slice_words(parts: dict[str, str]) -> str:
+    """`{"by": "source"}` is "largest gap by source"; `{"source": "tweet"}` is "source = tweet"."""
+    return ", ".join(f"by {v}" if k == "by" else f"{k} = {v}" for k, v in parts.items())
+
+
+def metric_rows(metrics: Sequence[Metric]) -> list[MetricRow]:
+    """Lines of a table, in the order given; metrics of one name share the scale of their glyphs."""
+    scales = {name: _scale([m for m in metrics if m.name == name]) for name in {m.name for m in metrics}}
+    return [_metric_row(metric, scales[metric.name]) for metric in metrics]
+
+
+def figure_view(figure: Figure, anchors: Anchors) -> FigureView:
+    """The figure drawn, or why it could not be."""
+    svg, why_not = None, ""
+    try:
+        svg = drawing(charts.draw(figure))
+    except FigureUnfit as error:
+        why_not = error.found
+    drawn = min(len(figure.rows), charts.MOST_ROWS[figure.kind])
+    return FigureView(anchors.of("figure", figure.id), figure, svg, why_not, drawn, table(figure.rows, MOST_FIGURE_ROWS))
+
+
+def table(rows: Sequence[dict[str, Scalar]], most: int, *, total: int | None = None) -> Table:
+    """At most `most` rows and twelve columns, in the order in which the columns first appear."""
+    columns = list(dict.fromkeys(key for row in rows[:most] for key in row))[:MOST_COLUMNS]
+    cells = [[_cell(row.get(column)) for column in columns] for row in rows[:most]]
+    return Table(columns, cells, max(len(rows), total or 0))
+
+
+def _cell(value: Scalar) -> tuple[str, bool]:
+    text = cell(value)
+    if text is not None:
+        return text, True
+    if value is None:
+        return ABSENT, False
+    return {True: "yes", False: "no"}[value] if isinstance(value, bool) else str(value), False
+
+
+def _metric_row(metric: Metric, scale: tuple[float, float] | None) -> MetricRow:
+    value, interval = measured(metric.value, metric.interval)
+    state = states.of_metric(metric)
+    return MetricRow(
+        name=metric.name,
+        words=in_words(metric.name),
+        slice=slice_words(metric.slice),
+        unit=metric.unit,
+        value=value,
+        interval=interval,
+        confidence=f"{metric.confidence * 100:g}%",
+        n=number(metric.n) if metric.n else ABSENT,
+        direction=_DIRECTION[metric.better],
+        limit=_limit(metric),
+        limit_source=metric.limit_source or "",
+        state=state,
+        reason=metric.reason or "",
+        rows_needed=_about(metric.rows_needed),
+        adjusted=_p_value(metric.p_adjusted),
+        glyph=_glyph(metric, scale, state),
+    )
+
+
+def _limit(metric: Metric) -> str:
+    if metric.limit is None:
+        return ""
+    sign = {"lower": "≤ ", "higher": "≥ "}.get(metric.better, "")
+    return sign + (cell(metric.limit) or "")
+
+
+def _p_value(p: float | None) -> str:
+    return "" if p is None else "< 0.001" if p < 0.001 else f"= {p:.3f}"
+
+
+def _about(rows: int | None) -> str:
+    """Two significant digits: nobody knows the number of rows better than that."""
+    if rows is None:
+        return ""
+    step = 10 ** max(0, len(str(rows)) - 2)
+    return number(-(-rows // step) * step)
+
+
+def _scale(metrics: Iterable[Metric]) -> tuple[float, float] | None:
+    points = [
+        point
+        for m in metrics
+        if m.value is not None
+        for point in (m.value, m.limit, *(m.interval or ()))
+        if point is not None
+    ]
+    if not points or min(points) == max(points):
+        return None
+    margin = 0.04 * (max(points) - min(points))
+    return min(points) - margin, max(points) + margin
+
+
+def _glyph(metric: Metric, scale: tuple[float, float] | None, state: State) -> Glyph | None:
+    if metric.value is None or scale is None or (metric.interval is None and metric.limit is None):
+        return None
+
+    def place(x: float | None) -> float | None:
+        return None if x is None else round(100 * (x - scale[0]) / (scale[1] - scale[0]), 1)
+
+    low, high = metric.interval or (None, None)
+    return Glyph(place(low), place(high), place(metric.value) or 0.0, place(metric.limit), state.key)

@@ -1,0 +1,64 @@
+"""The states that a reader meets, in words: four for a number that has a limit, and the ones around them.
+
+Each state is a word, a shape and a colour (the style sheet draws the last two); never a colour alone.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from dataclasses import dataclass
+
+from reports.record import AuditResult, Metric, Status, Verdict
+
+
+@dataclass(frozen=True)
+class State:
+    """A state: `key` names its shape and colour in the style sheet, `word` stands beside it."""
+
+    key: str
+    word: str
+
+
+FAIL = State("fail", "fail")
+INCONCLUSIVE = State("inconclusive", "inconclusive")
+PASS = State("pass", "pass")
+INFORMATIVE = State("informative", "no limit")
+NOT_MEASURED = State("absent", "not measured")
+ERRORED = State("errored", "errored")
+
+ORDER = [FAIL, ERRORED, INCONCLUSIVE, PASS, INFORMATIVE, NOT_MEASURED]  # what a reader should see first
+
+_OF_VERDICT = {
+    Verdict.FAIL: FAIL,
+    Verdict.INCONCLUSIVE: INCONCLUSIVE,
+    Verdict.PASS: PASS,
+    Verdict.INFORMATIVE: INFORMATIVE,
+}
+
+
+def of_metric(metric: Metric) -> State:
+    """A number without a value was not measured, whatever else is said of it."""
+    return NOT_MEASURED if metric.value is None else _OF_VERDICT[metric.verdict]
+
+
+def of_audit(audit: AuditResult) -> State:
+    """The state of the number that a reader should see first."""
+    if audit.status is Status.ERRORED:
+        return ERRORED
+    if audit.status is Status.NOT_MEASURED:
+        return NOT_MEASURED
+    states = {of_metric(metric) for metric in audit.metrics}
+    if NOT_MEASURED in states and any(m.value is None and m.limit is not None for m in audit.metrics):
+        states.add(INCONCLUSIVE)  # a limit that could not be held against anything is not a pass
+    return next((state for state in ORDER if state in states), INFORMATIVE)
+
+
+def of_verdict(verdict: str) -> State:
+    """The state of a whole run."""
+    return {"pass": PASS, "fail": FAIL}.get(verdict, INCONCLUSIVE)
+
+
+def tally(states: Iterable[State]) -> list[tuple[State, int]]:
+    """How many of each state, in the order in which they matter; states that nobody has are left out."""
+    found = list(states)
+    return [(state, found.count(state)) for state in ORDER if state in found]

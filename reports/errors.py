@@ -1,0 +1,55 @@
+"""What can go wrong with a report. The same short letters as the rest of the suite: what was found, and what to type.
+
+ReportError (2)        the command line answers with this exit code
+├── RecordMissing      there is no record at this place
+├── RecordDamaged      truncated, not JSON, or not a record
+├── RecordTooNew       written by a later version, whose keys this one does not know
+├── RecordEdited       its content no longer fits its own hash
+├── RecordsUnlike      two records that cannot be compared
+└── FigureUnfit        a figure whose rows cannot be drawn; the report shows its table instead
+"""
+
+from __future__ import annotations
+
+
+class ReportError(Exception):
+    """An error whose text is written for the person who reads it.
+
+    Args:
+        found: what was found and where, naming the file and the field.
+        mend: what to type or change next.
+    """
+
+    exit_code = 2
+
+    def __init__(self, found: str, *, mend: str) -> None:
+        self.found = found
+        self.mend = mend
+        super().__init__(found, mend)
+
+    def __str__(self) -> str:
+        return f"{type(self).__name__}: {self.found}\n  Try: {self.mend}"
+
+
+class RecordMissing(ReportError):
+    """There is no record at this place, or it cannot be read."""
+
+
+class RecordDamaged(ReportError):
+    """The file is truncated, not JSON, or not a record."""
+
+
+class RecordTooNew(ReportError):
+    """The record was written by a later version of the suite."""
+
+
+class RecordEdited(ReportError):
+    """The record's content does not fit the hash that it carries."""
+
+
+class RecordsUnlike(ReportError):
+    """Two records that cannot be compared."""
+
+
+class FigureUnfit(ReportError):
+    """A figure's rows lack what its kind reads."""

@@ -1,0 +1,79 @@
+"""Numbers as a reader should see them: no more digits than their interval supports.
+
+A value is shown to two significant digits of its interval's half-width (0.1463 with [0.101, 0.191] is 0.146), so that
+value and bounds line up and nobody reads noise. Without an interval: three significant digits; counts in full.
+Source of the rule: JCGM 100:2008 (GUM), 7.2.6: at most two significant digits of the uncertainty.
+"""
+
+from __future__ import annotations
+
+from math import floor, isfinite, log10
+
+ABSENT = "\u2013"  # an en dash; beside it always stands the reason
+_MOST_DECIMALS = 6  # beyond, powers of ten are easier to read
+
+
+def decimals_for(value: float, interval: tuple[float, float] | None) -> int:
+    """How many decimals the interval supports."""
+    half = (interval[1] - interval[0]) / 2 if interval else 0.0
+    scale, digits = (half, 2) if half > 0 else (abs(value), 3)
+    return max(0, digits - 1 - floor(log10(scale))) if scale > 0 and isfinite(scale) else 0
+
+
+def number(value: float | None, *, decimals: int | None = None) -> str:
+    """A number with a real minus sign and thousands apart; three significant digits unless `decimals` is given."""
+    if value is None:
+        return ABSENT
+    if value == 0:
+        return "0" if decimals is None or decimals > _MOST_DECIMALS else f"{0:.{decimals}f}"
+    if decimals is None:
+        if float(value).is_integer() and abs(value) < 1e15:
+            return f"{int(value):,}".replace("-", "\u2212")
+        decimals = decimals_for(value, None)
+    if decimals > _MOST_DECIMALS or abs(value) >= 1e15:
+        return _power(value)
+    text = f"{value:,.{decimals}f}"
+    if text.startswith("-") and not text.strip("-0.,"):
+        text = text[1:]  # no negative zero
+    return text.replace("-", "\u2212")
+
+
+def measured(value: float | None, interval: tuple[float, float] | None) -> tuple[str, str]:
+    """The value and its interval as text, rounded alike: ("0.146", "0.101 to 0.191"). Absent parts are a dash."""
+    if value is None:
+        return ABSENT, ABSENT
+    if interval is None:
+        return number(value), ABSENT
+    if interval[0] == interval[1]:
+        return number(value), f"{number(interval[0])} to {number(interval[1])}"
+    decimals = decimals_for(value, interval)
+    low, high = interval
+    return number(value, decimals=decimals), f"{number(low, decimals=decimals)} to {number(high, decimals=decimals)}"
+
+
+def cell(value: object) -> str | None:
+    """A number of a data table in at most four significant digits; None for what is not a number."""
+    if isinstance(value, bool) or not isinstance(value, int | float):
+        return None
+    if value == 0 or float(value).is_integer():
+        return number(value)
+    text = number(value, decimals=max(0, 3 - floor(log10(abs(value)))))
+    return text.rstrip("0").rstrip(".") if "." in text and "×" not in text else text
+
+
+def duration(seconds: float) -> str:
+    """Seconds as people say them: "0.42 s", "48 s", "6 min 10 s", "2 h 5 min"."""
+    if seconds < 10:
+        return f"{seconds:.2g} s" if seconds else "0 s"
+    whole = round(seconds)
+    if whole < 60:
+        return f"{whole} s"
+    if whole < 3600:
+        return f"{whole // 60} min {whole % 60} s"
+    return f"{whole // 3600} h {whole % 3600 // 60} min"
+
+
+def _power(value: float) -> str:
+    mantissa, exponent = f"{value:.2e}".split("e")
+    superscript = str(int(exponent)).translate(str.maketrans("-0123456789", "⁻⁰¹²³⁴⁵⁶⁷⁸⁹"))
+    return f"{mantissa} × 10{superscript}".replace("-", "\u2212")

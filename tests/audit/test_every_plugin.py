@@ -1,0 +1,130 @@
+"""The one contract that every installed audit keeps, whoever wrote it."""
+
+from __future__ import annotations
+
+import copy
+
+import numpy as np
+import pytest
+
+from audit.engine import Engine
+from audit.plugin import Need, Plugin, Size
+from audit.registry import Registry, installed
+from audit.subject import Subject
+from core_model.data import open_table
+from reports.record import Status, Verdict
+from tests.audit.rows import write_made_up_rows
+from tests.audit.test_engine import frame
+
+HEADINGS = ("What it measures", "How to read it", "How to mend it", "Source")
+PLUGINS = installed().plugins
+
+
+@pytest.fixture(scope="module")
+def subject(checkpoint, tmp_path_factory) -> Subject:
+    from core_model.prediction import Predictor
+
+    from core_model.checkpoint import open_checkpoint
+
+    folder = tmp_path_factory.mktemp("contract")
+    opened = open_checkpoint(checkpoint)
+    columns = {"text_column": "text", "label_column": "label", "label_names": opened.labels}
+    return Subject(
+        checkpoint=opened,
+        data=open_table(str(write_made_up_rows(folder / "test.jsonl", 80)), group_columns=("sex",), **columns),
+        training=open_table(str(write_made_up_rows(folder / "train.jsonl", 120, seed=1)), **columns),
+        predictor=Predictor(opened),
+    )
+
+
+def options_for(plugin: Plugin):
+    return plugin.options(**plugin.profiles.get("quick", {}))
+
+
+def run(plugin: Plugin, subject: Subject):
+    engine = Engine(registry=Registry((plugin,)), options={plugin.id: options_for(plugin)})
+    record = engine.run(subject, frame())
+    assert engine.crash(plugin.id) is None, engine.crash(plugin.id)
+    return record.audits[0]
+
+
+@pytest.mark.parametrize("plugin", PLUGINS, ids=lambda p: p.id)
+class TestEveryPlugin:
+    def test_its_page_has_the_four_headings(self, plugin):
+        assert plugin.title and not plugin.title.endswith(".")
+        places = [plugin.about.find(heading) for heading in HEADINGS]
+        assert -1 not in places and places == sorted(places)
+
+    def test_every_option_says_what_it_does(self, plugin):
+        assert all(field.description for field in plugin.options.model_fields.values())
+
+    def test_it_measures_on_what_it_declared(self, plugin, subject):
+        result = run(plugin, subject)
+        assert result.status is Status.MEASURED
+        assert any(m.value is not None for m in result.metrics)
+        assert result.signature
+
+    def test_without_its_needs_it_is_not_measured(self, plugin, subject):
+        if not plugin.needs & {Need.LABELS, Need.GROUPS, Need.TRAINING_DATA}:
+            pytest.skip("it needs nothing that can be taken away")
+        bare = Subject(
+            checkpoint=subject.checkpoint,
+            data=type(subject.data).from_rows(name="bare", texts=["a", "b"], synthetic=True),
+            predictor=subject.predictor,
+        )
+        result = run(plugin, bare)
+        assert result.status is Status.NOT_MEASURED and result.reason and result.supply
+
+    def test_without_what_it_may_use_it_still_measures_and_says_what_it_could_not(self, plugin, subject):
+        if not plugin.uses:
+            pytest.skip("it uses nothing that it does not need")
+        poorer = Subject(checkpoint=subject.checkpoint, data=subject.data, predictor=subject.predictor)
+        result = run(plugin, poorer)
+        assert result.status is Status.MEASURED
+        if Need.TRAINING_DATA in plugin.uses:
+            absent = [m for m in result.metrics if m.value is None]
+            assert absent and all(m.reason for m in absent)
+
+    def test_the_same_seed_gives_the_same_evidence(self, plugin, subject):
+        once, twice = run(plugin, subject), run(plugin, subject)
+        steady = [[m for m in result.metrics if not m.volatile] for result in (once, twice)]
+        assert steady[0] == steady[1]
+        assert [f for f in once.findings if not f.volatile] == [f for f in twice.findings if not f.volatile]
+
+    def test_it_leaves_its_input_as_it_was(self, plugin, subject):
+        before = copy.deepcopy((list(subject.texts), subject.targets, dict(subject.groups)))
+        run(plugin, subject)
+        after = (list(subject.texts), subject.targets, dict(subject.groups))
+        assert before[0] == after[0]
+        np.testing.assert_array_equal(before[1], after[1])
+        for column, values in before[2].items():
+            np.testing.assert_array_equal(values, after[2][column])
+
+    def test_every_number_carries_n_unit_definition_and_an_honest_verdict(self, plugin, subject):
+        for metric in run(plugin, subject).metrics:
+            assert metric.unit and metric.definition, metric.key
+            if metric.value is not None:
+                assert metric.n >= 1, metric.key
+            if metric.verdict in (Verdict.PASS, Verdict.FAIL):
+                assert metric.interval is not None and metric.limit is not None, metric.key
+                low, high = metric.interval
+                assert not low < metric.limit < high, metric.key
+
+    def test_most_of_its_numbers_carry_an_interval(self, plugin, subject):
+        measured = [m for m in run(plugin, subject).metrics if m.value is not None]
+        assert sum(m.interval is not None for m in measured) >= 0.6 * len(measured)
+
+    def test_every_finding_names_its_numbers_and_its_mend(self, plugin, subject):
+        for finding in run(plugin, subject).findings:
+            assert finding.statement.strip().endswith((".", "!")), finding.id
+            assert finding.metrics, finding.id
+            assert finding.mitigation is None or finding.mitigation.command.startswith("aboveboard "), finding.id
+
+    def test_it_says_what_it_will_cost(self, plugin, subject):
+        passes = plugin.forward_passes(Size(rows=100, training_rows=50, classes=2), options_for(plugin))
+        assert all(isinstance(rows, int) and rows >= 0 for rows in passes.values())
+
+    def test_its_words_never_claim_what_only_a_person_can(self, plugin, subject):
+        result = run(plugin, subject)
+        words = " ".join([plugin.about, *result.notes, *(f.statement for f in result.findings)]).lower()
+        assert not {"compliant", "anonymous", "certified"} & set(words.replace(",", " ").split())
