@@ -13,11 +13,11 @@ from math import hypot
 from pathlib import Path
 
 import numpy as np
-from reports.comparison import Comparison, Difference
 
 from audit.paired_rows import PairedRows, paired_rows
 from audit.statistics import Estimate
 from core_model.errors import BadInput
+from reports.comparison import Comparison, Difference
 from reports.record import AuditResult, Metric, Record
 
 

@@ -110,12 +110,15 @@ def _letter(error: Exception) -> int:
     """Print an error for a person; returns the exit code."""
     from reports.text import terminal_text
 
+    def say(text: str) -> None:
+        click.echo("\n".join(terminal_text(line) for line in text.splitlines()), err=True)
+
     if os.environ.get("ABOVEBOARD_DEBUG"):
         traceback.print_exc()
     code = getattr(error, "exit_code", None)
     if isinstance(code, int) and hasattr(error, "mend"):
-        click.echo(terminal_text(str(error)), err=True)
+        say(str(error))
         return code
-    click.echo(terminal_text(f"{type(error).__name__}: {error}"), err=True)
+    say(f"{type(error).__name__}: {error}")
     click.echo("  This is a bug of aboveboard's. Try: the same command with `aboveboard --debug ...`", err=True)
     return 3

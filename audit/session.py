@@ -11,8 +11,6 @@ from functools import cached_property
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from reports.document.build import report_html
-
 from audit.configuration import Configuration, options_of
 from audit.engine import Engine, Event, Tables
 from audit.environment import environment, tool
@@ -23,6 +21,7 @@ from audit.rows import evidence_of
 from audit.subject import Subject
 from core_model.errors import DataMissing, OptionUnfit
 from core_model.files import writable_folder, write_atomically
+from reports.document.build import report_html
 from reports.reading import read_record
 from reports.record import Claim, DataFacts, Record, Run, Scalar, SubjectFacts
 from reports.text import csv_cell
@@ -156,10 +155,9 @@ def prepare(
     if configuration.data is None:
         raise DataMissing("no data was named to audit on", mend="--data FILE")
 
-    from core_model.prediction import PredictionCache, Predictor
-
     from core_model.checkpoint import open_checkpoint
     from core_model.data import open_table
+    from core_model.prediction import PredictionCache, Predictor
 
     opened = open_checkpoint(checkpoint, allow_pickle=configuration.allow_pickle)
     columns: dict[str, Any] = {
@@ -209,9 +207,13 @@ def subject_facts(checkpoint: Checkpoint) -> SubjectFacts:
         licence=checkpoint.licence,
         labels=list(checkpoint.labels),
         files=dict(checkpoint.files),
-        facts=dict(checkpoint.facts),
+        facts={name: _scalar(value) for name, value in checkpoint.facts.items()},
         location=str(checkpoint.location),
     )
+
+
+def _scalar(value: Any) -> Scalar:
+    return value if isinstance(value, str | int | float | bool | None) else "; ".join(map(str, value))
 
 
 def data_facts(table: Table) -> DataFacts:

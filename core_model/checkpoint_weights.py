@@ -54,7 +54,9 @@ def read_safetensors(path: Path) -> dict[str, Tensor]:
         head = file.read(8)
         length = int.from_bytes(head, "little")
         if len(head) < 8 or not 2 <= length <= LARGEST_HEADER:
-            raise CheckpointDamaged(f"{path} is no safetensors file: it does not begin with a header length", mend=AGAIN)
+            raise CheckpointDamaged(
+                f"{path} is no safetensors file: it does not begin with a header length", mend=AGAIN
+            )
         if 8 + length > size:
             raise CheckpointDamaged(
                 f"{path} is truncated: its header alone needs {8 + length:,} bytes, there are {size:,}", mend=AGAIN
@@ -121,11 +123,11 @@ def read_weights(folder: Path) -> tuple[dict[str, Tensor], list[str]]:
 
 
 def count_parameters(tensors: Iterable[Tensor]) -> int:
-    """How many trained numbers there are: of floating type, and a matrix that is stored twice counted once.
+    """How many trained numbers there are: of floating type, no buffers, and a matrix that is stored twice counted once.
 
     Stored twice are tied matrices (input and output embeddings): two-dimensional, equal in shape and in every byte.
     """
-    trained = [tensor for tensor in tensors if tensor.dtype.startswith(("F", "BF"))]
+    trained = [tensor for tensor in tensors if tensor.dtype.startswith(("F", "BF")) and not _is_buffer(tensor)]
     shapes = Counter((tensor.dtype, tensor.shape) for tensor in trained if _may_be_tied(tensor))
     seen: set[str] = set()
     total = 0
@@ -139,8 +141,14 @@ def count_parameters(tensors: Iterable[Tensor]) -> int:
     return total
 
 
+def _is_buffer(tensor: Tensor) -> bool:
+    """Constants that are saved beside the weights: BART's zero bias, GPT-2's causal mask, statistics, frequencies."""
+    mask = tensor.name.endswith("attn.bias") and len(tensor.shape) == 4
+    return mask or tensor.name.endswith(("final_logits_bias", "running_mean", "running_var", "inv_freq", "masked_bias"))
+
+
 def _may_be_tied(tensor: Tensor) -> bool:
-    words = ("embed", "lm_head", "shared", "wte", "decoder.weight", "output")
+    words = ("embed", "lm_head", "shared", "wte", "decoder.weight")
     return len(tensor.shape) == 2 and any(word in tensor.name for word in words)
 
 

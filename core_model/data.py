@@ -67,7 +67,7 @@ def open_table(
         text_column, pair_column, label_column: columns; text, pair and label are found by well-known names when left
             out, and then stand in `Table.guessed`.
         group_columns: columns by which rows are compared; several make intersections possible.
-        label_names: the model's classes, in the order of its outputs; None, or none at all, makes classes of the values.
+        label_names: the model's classes, in the order of its outputs; without them, the values are the classes.
         split: part of a hub's data set.
         encoding: of a text file; UTF-8 when left out.
         cache_dir: where a hub's files go.

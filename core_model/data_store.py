@@ -151,7 +151,8 @@ class TextWriter:
         handle, name = tempfile.mkstemp(suffix=".arrow", prefix="rows-", dir=cache_folder("datasets"))
         os.close(handle)
         self._path = Path(name)
-        self._writer = self._pa.ipc.new_file(name, self._schema)
+        with _full_disk(self._path):
+            self._writer = self._pa.ipc.new_file(name, self._schema)
 
 
 def cache_folder(subject: str) -> Path:

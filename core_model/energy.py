@@ -69,7 +69,7 @@ class EnergyUse:
     seconds: float = 0.0
     method: Method = "estimated"
     detail: str = ""
-    parts_kwh: dict[str, float] = field(default_factory=dict)
+    parts_kwh: dict[str, float] | None = None
     counted: list[str] = field(default_factory=list)
     reason: str | None = "the measurement has not ended"
 
@@ -87,11 +87,11 @@ def grid(country: str = WORLD) -> Grid:
     Raises: OptionUnfit when the tables do not have it: CodeCarbon would silently take the world average.
     """
     _silence()
-    from codecarbon import __version__  # noqa: PLC0415
-    from codecarbon.core.emissions import Emissions  # noqa: PLC0415
-    from codecarbon.core.units import Energy  # noqa: PLC0415
-    from codecarbon.external.geography import GeoMetadata  # noqa: PLC0415
-    from codecarbon.input import DataSource  # noqa: PLC0415
+    from codecarbon import __version__
+    from codecarbon.core.emissions import Emissions
+    from codecarbon.core.units import Energy
+    from codecarbon.external.geography import GeoMetadata
+    from codecarbon.input import DataSource
 
     tables = f"CodeCarbon {__version__}"
     code, data = country.strip().upper(), DataSource()
@@ -137,7 +137,7 @@ def measure_energy(
 def _start(place: Grid, interval_seconds: float) -> tuple[Any, str | None]:
     """A running tracker, or None and why there is none."""
     _silence()
-    from codecarbon import OfflineEmissionsTracker  # noqa: PLC0415
+    from codecarbon import OfflineEmissionsTracker
 
     try:
         # Every setting that could reach the network, a file or the numbers is given: what is not given here would be
@@ -175,9 +175,9 @@ def _finish(use: EnergyUse, tracker: Any, problem: str | None, device: str | Non
         return
     use.energy_kwh, use.seconds = float(data.energy_consumed), float(data.duration)
     use.emissions_kg = use.energy_kwh * use.grid_intensity_g_per_kwh / 1000
-    use.parts_kwh = {"cpu": float(data.cpu_energy), "gpu": float(data.gpu_energy), "ram": float(data.ram_energy)}
-    use.reason = None
-    counted, use.detail = describe_hardware(tracker._hardware, use.parts_kwh)
+    parts = {"cpu": float(data.cpu_energy), "gpu": float(data.gpu_energy), "ram": float(data.ram_energy)}
+    use.parts_kwh, use.reason = parts, None
+    counted, use.detail = describe_hardware(tracker._hardware, parts)
     worked = "gpu" if (device or _device_in_use()).startswith(("cuda", "mps")) else "cpu"
     use.counted = sorted(counted)
     use.method = "measured" if worked in counted else "estimated"
@@ -227,8 +227,8 @@ def describe_hardware(hardware: Sequence[Any], parts_kwh: dict[str, float]) -> t
 
 def _constant(part: Any) -> str:
     """Where the watts of an estimated processor come from."""
-    from codecarbon.core.cpu import DEFAULT_POWER_PER_CORE  # noqa: PLC0415
-    from codecarbon.core.util import count_cpus  # noqa: PLC0415
+    from codecarbon.core.cpu import DEFAULT_POWER_PER_CORE
+    from codecarbon.core.util import count_cpus
 
     if part._tdp == DEFAULT_POWER_PER_CORE * count_cpus():
         return f"{part._tdp} W ({DEFAULT_POWER_PER_CORE} W a thread, as this model is not in CodeCarbon's table)"

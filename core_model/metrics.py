@@ -75,15 +75,6 @@ def negative_log_likelihood(logits: Array, targets: Array, temperature: float = 
     return total - scaled[np.arange(len(scaled)), targets]
 
 
-def brier(probabilities: Array, targets: Array) -> Array:
-    """Squared distance between probabilities and truth, summed over classes, (rows,), in [0, 2].
-
-    Source: Brier 1950. For two classes this is twice the score of the positive class alone.
-    """
-    truth = np.eye(probabilities.shape[1])[targets]
-    return ((probabilities - truth) ** 2).sum(axis=1)
-
-
 def fit_temperature(logits: Array, targets: Array) -> float:
     """The temperature that makes the truth most likely; above 1 where the model is over-confident.
 
@@ -92,7 +83,7 @@ def fit_temperature(logits: Array, targets: Array) -> float:
     Returns: a temperature in [0.05, 20]. One number cannot change which class is predicted.
     Source: Guo et al. 2017, arXiv:1706.04599.
     """
-    from scipy.optimize import minimize_scalar  # noqa: PLC0415 - slow to import
+    from scipy.optimize import minimize_scalar
 
     def loss(log_temperature: float) -> float:
         return float(negative_log_likelihood(logits, targets, np.exp(log_temperature)).mean())
@@ -110,7 +101,7 @@ def auroc_components(scores: Array, positives: Array) -> tuple[float, Array]:
         influences sum to DeLong's variance of the area, up to terms of order 1 / positives and 1 / negatives.
     Source: DeLong et al. 1988; by ranks as in Sun and Xu 2014.
     """
-    from scipy.stats import rankdata  # noqa: PLC0415 - slow to import
+    from scipy.stats import rankdata
 
     positives = np.asarray(positives, bool)
     m, k = int(positives.sum()), int((~positives).sum())

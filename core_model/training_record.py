@@ -5,15 +5,15 @@ from __future__ import annotations
 import hashlib
 import json
 import platform
-from collections.abc import Iterable, Mapping
 from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from pydantic import BaseModel, ConfigDict
+from pydantic import BaseModel, ConfigDict, Field
 
 if TYPE_CHECKING:
     from core_model.data import Table
+    from core_model.tasks.training_task import Examples
 
 NAME = "training_record.json"
 PACKAGES = ("torch", "transformers", "tokenizers", "accelerate", "safetensors", "numpy", "codecarbon")
@@ -35,6 +35,8 @@ class TrainingRecord(BaseModel):
         seconds: wall time of all sessions.
         energy: kWh and kg CO2e over all sessions, measured or estimated (`core_model.energy`).
         hardware: device, dtype, threads, processes.
+        identity: what a resumed run must share with this one.
+        model_sha256: of model.safetensors.
         files: sha256 of every file of the checkpoint.
     """
 
@@ -61,9 +63,10 @@ class TrainingRecord(BaseModel):
     energy: dict[str, Any]
     hardware: dict[str, Any]
     versions: dict[str, str | None]
-    model_sha256: str
-    files: dict[str, str]
+    identity: dict[str, Any]
     notes: list[str]
+    model_sha256: str = ""
+    files: dict[str, str] = Field(default_factory=dict)
 
     def as_json(self) -> str:
         """As text, keys in this order; NaN is refused."""
@@ -78,7 +81,7 @@ def read_record(folder: Path) -> TrainingRecord | None:
         return None
 
 
-def describe_data(table: Table, cut: int) -> dict[str, Any]:
+def describe_data(table: Table, examples: Examples) -> dict[str, Any]:
     """What identifies the rows that were used, without any of them."""
     return {
         "name": table.name,
@@ -87,41 +90,12 @@ def describe_data(table: Table, cut: int) -> dict[str, Any]:
         "text_column": table.text_column,
         "pair_column": table.pair_column,
         "label_column": table.label_column,
-        "rows_cut": cut,
+        "longest_row_tokens": int(examples.lengths.max()),
+        "rows_cut": examples.cut,
         "synthetic": table.synthetic,
         "source": table.source,
         "licence": table.licence,
     }
-
-
-def total_energy(sessions: Iterable[Mapping[str, Any]], *, unmeasured: int) -> dict[str, Any]:
-    """Energy over several measurements of one run.
-
-    Args:
-        sessions: `EnergyUse.as_dict()` of each.
-        unmeasured: sessions that were killed, whose energy since their last saved state nobody knows.
-    Returns: the keys of `EnergyUse.as_dict()`; a sum is null where a part of it is unknown.
-    """
-    parts = list(sessions)
-    if not parts:
-        return {
-            "energy_kwh": None,
-            "emissions_kg": None,
-            "method": None,
-            "detail": "",
-            "reason": "nothing was measured",
-        }
-    total = dict(parts[-1])
-    for key in ("energy_kwh", "emissions_kg", "seconds"):
-        values = [part.get(key) for part in parts]
-        total[key] = None if None in values else sum(v for v in values if v is not None)
-    kilowatt_hours = [part.get("parts_kwh") or {} for part in parts]
-    total["parts_kwh"] = {k: sum(p.get(k, 0.0) for p in kilowatt_hours) for k in kilowatt_hours[-1]} or None
-    total["method"] = "measured" if all(part.get("method") == "measured" for part in parts) else "estimated"
-    total["reason"] = next((part["reason"] for part in parts if part.get("reason")), None)
-    if unmeasured:
-        total["detail"] += f"; what {unmeasured} killed sessions took after their last saved state is not in it"
-    return total
 
 
 def versions() -> dict[str, str | None]:

@@ -40,8 +40,11 @@ class Position:
         best_step, best_loss: the best evaluation so far, with early stopping.
         rows, training_seconds: rows that went through a training step, and how long those steps took.
         seconds: wall time of all sessions so far, from loading to now.
-        energy: measurements of the sessions so far.
+        energy: sum of the measurements so far, as `training_meter.total` makes it; None before the first.
         sessions: how often the run was begun or resumed.
+        killed_sessions: how many of them ended without a word.
+        closed: whether the session that set this down then ended, rather than going on.
+        threads, threads_changed: of torch; another number may change the last bits.
     """
 
     step: int = 0
@@ -53,8 +56,12 @@ class Position:
     rows: int = 0
     training_seconds: float = 0.0
     seconds: float = 0.0
-    energy: list[dict[str, Any]] = field(default_factory=list)
+    energy: dict[str, Any] | None = None
     sessions: int = 0
+    killed_sessions: int = 0
+    closed: bool = False
+    threads: int | None = None
+    threads_changed: bool = False
 
 
 class StateFolder:
@@ -84,6 +91,7 @@ class StateFolder:
         state = {"format": FORMAT, "tensors": name, "identity": identity, "position": asdict(position)}
         write_atomically(self.folder / "state.json", json.dumps(state, indent=1, allow_nan=False))
         self._sweep("step-*.safetensors", keep=name)
+        self._sweep("best-*.safetensors", keep=f"best-{position.best_step}.safetensors")
 
     def load(self, identity: Mapping[str, Any], model: torch.nn.Module, optimizer: torch.optim.Optimizer) -> Position:
         """Take a run up again: weights and moments are put in place.
@@ -105,16 +113,12 @@ class StateFolder:
         return Position(**state["position"])
 
     def save_best(self, step: int, model: torch.nn.Module) -> None:
-        """Keep these weights as the best so far. The previous best goes when the next state names this one."""
+        """Keep these weights as the best so far. The previous best goes once a saved state names this one."""
         self._write(f"best-{step}.safetensors", weights(model))
 
     def load_best(self, step: int, model: torch.nn.Module) -> None:
         """Put the best weights back into the model."""
         put_weights(model, self._tensors(f"best-{step}.safetensors"))
-
-    def sweep_best(self, keep: int) -> None:
-        """Drop best weights that no state names any more."""
-        self._sweep("best-*.safetensors", keep=f"best-{keep}.safetensors")
 
     def remove(self) -> None:
         """The run is done."""

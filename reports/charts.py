@@ -1,8 +1,8 @@
 """Figures drawn as static SVG when the report is built: no chart script ever stands in a page.
 
-Each kind of figure is one function from its rows to a Vega-Lite chart; vl-convert turns it into SVG, offline; what comes
-back is rebuilt from a short list of known elements and attributes. Colour is never the only sign: series differ in
-shape or dash, too, and bars carry their values as text. Labels use `currentColor` and the ground is transparent, so
+Each kind of figure is one function from its rows to a Vega-Lite chart; vl-convert turns it into SVG, offline; what
+comes back is rebuilt from a short list of known elements and attributes. Colour is never the only sign: series differ
+in shape or dash, too, and bars carry their values as text. Labels use `currentColor` and the ground is transparent, so
 that a chart follows the page into dark mode and onto paper. The same figure gives the same bytes.
 Colours: Okabe and Ito, "Color Universal Design" (2008), the four that keep 3:1 contrast on light and dark.
 """
@@ -25,7 +25,7 @@ COLOURS = ["#0072B2", "#D55E00", "#009E73", "#CC79A7", "#7F7F7F"]
 SHAPES = ["circle", "diamond", "square", "triangle-up", "cross"]
 DASHES = [[1, 0], [6, 3], [2, 2], [8, 3, 2, 3], [12, 4]]
 WIDTH = 520
-LONGEST_LABEL = 60  # characters; the table behind the chart has the whole label
+LONGEST_LABEL = 32  # characters; the table behind the chart has the whole label
 MOST_ROWS = {"intervals": 60, "bars": 60, "reliability": 100, "lines": 4000, "heatmap": 4096}
 
 Rows = list[dict[str, Any]]
@@ -264,7 +264,7 @@ def _shape(alt: Any, rows: Rows) -> dict[str, Any]:
 
 
 def _line_per_label(alt: Any, rows: Rows) -> dict[str, Any]:
-    encoding = {"y": alt.Y("label:N", sort=None, title=None, axis=alt.Axis(labelLimit=210, ticks=False, domain=False))}
+    encoding = {"y": alt.Y("label:N", sort=None, title=None, axis=alt.Axis(labelLimit=300, ticks=False, domain=False))}
     names = _series(rows)
     if len(names) > 1:
         encoding["yOffset"] = alt.YOffset("series:N", sort=None, scale=alt.Scale(domain=names, paddingInner=0.15))
@@ -301,7 +301,7 @@ def _configuration() -> dict[str, Any]:
             "titleFontWeight": "normal",
             "titlePadding": 10,
             "labelPadding": 6,
-            "labelLimit": 210,
+            "labelLimit": 300,
             "labelFlush": False,
             "gridColor": "currentColor",
             "gridOpacity": 0.14,
@@ -321,7 +321,7 @@ def _configuration() -> dict[str, Any]:
             "columns": 4,
             "labelLimit": 200,
             "padding": 0,
-            "offset": 12,
+            "offset": 20,
         },
         "text": {"fontSize": 12},
     }

@@ -7,9 +7,11 @@ Source of the rule: JCGM 100:2008 (GUM), 7.2.6: at most two significant digits o
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from math import floor, isfinite, log10
 
 ABSENT = "\u2013"  # an en dash; beside it always stands the reason
+_TIMES = "\u00d7"
 _MOST_DECIMALS = 6  # beyond, powers of ten are easier to read
 
 
@@ -58,7 +60,18 @@ def cell(value: object) -> str | None:
     if value == 0 or float(value).is_integer():
         return number(value)
     text = number(value, decimals=max(0, 3 - floor(log10(abs(value)))))
-    return text.rstrip("0").rstrip(".") if "." in text and "×" not in text else text
+    return text.rstrip("0").rstrip(".") if "." in text and _TIMES not in text else text
+
+
+def aligned(values: Sequence[object]) -> list[str | None]:
+    """`cell` of each value of one column; where fractions are among them, with the same number of decimals."""
+    texts = [cell(value) for value in values]
+    plain = [text for text in texts if text and _TIMES not in text]
+    decimals = max((len(text.partition(".")[2]) for text in plain), default=0)
+    return [
+        number(value, decimals=decimals) if decimals and text in plain and isinstance(value, int | float) else text
+        for value, text in zip(values, texts, strict=True)
+    ]
 
 
 def duration(seconds: float) -> str:
@@ -76,4 +89,4 @@ def duration(seconds: float) -> str:
 def _power(value: float) -> str:
     mantissa, exponent = f"{value:.2e}".split("e")
     superscript = str(int(exponent)).translate(str.maketrans("-0123456789", "⁻⁰¹²³⁴⁵⁶⁷⁸⁹"))
-    return f"{mantissa} × 10{superscript}".replace("-", "\u2212")
+    return f"{mantissa} {_TIMES} 10{superscript}".replace("-", "\u2212")

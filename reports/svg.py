@@ -11,14 +11,17 @@ from xml.etree import ElementTree
 
 _NAMESPACE = "http://www.w3.org/2000/svg"
 _ELEMENTS = frozenset(
-    "svg g path line rect circle text tspan defs linearGradient stop clipPath".split(),
+    ["svg", "g", "path", "line", "rect", "circle", "text", "tspan", "defs", "linearGradient", "stop", "clipPath"]
 )
-_ATTRIBUTES = frozenset(
-    "d x y x1 x2 y1 y2 cx cy r dx dy width height viewBox transform fill fill-opacity stroke stroke-width stroke-dasharray "
-    "stroke-opacity stroke-linecap stroke-linejoin stroke-miterlimit opacity text-anchor dominant-baseline font-size "
-    "font-weight font-style id clip-path offset stop-color stop-opacity gradientUnits".split()
+_GEOMETRY = frozenset(
+    ["d", "x", "y", "x1", "x2", "y1", "y2", "cx", "cy", "r", "dx", "dy", "width", "height", "viewBox", "transform"]
 )
-_NUMERIC = frozenset("d x y x1 x2 y1 y2 cx cy r dx dy width height viewBox transform stroke-width".split())
+_STROKE = frozenset("stroke-" + part for part in ["width", "dasharray", "opacity", "linecap", "linejoin", "miterlimit"])
+_TEXT = frozenset(["text-anchor", "dominant-baseline", "font-size", "font-weight", "font-style"])
+_FILL = frozenset(
+    ["fill", "fill-opacity", "stroke", "opacity", "offset", "stop-color", "stop-opacity", "gradientUnits"]
+)
+_KNOWN = _GEOMETRY | _STROKE | _TEXT | _FILL | {"id", "clip-path"}
 _LONG_NUMBER = re.compile(r"-?\d*\.\d{3,}(?:e-?\d+)?")
 
 
@@ -47,7 +50,7 @@ def _element(element: ElementTree.Element, own: str) -> ElementTree.Element | No
         return None
     clean = ElementTree.Element(name)
     for key, value in element.attrib.items():
-        if key in _ATTRIBUTES:
+        if key in _KNOWN:
             clean.set(key, _value(key, value, own))
     clean.text = element.text
     for child in element:
@@ -67,7 +70,7 @@ def _value(key: str, value: str, own: str) -> str:
         return f"{own}-{value}"
     if value.startswith("url(#"):
         return value.replace("url(#", f"url(#{own}-")
-    return _LONG_NUMBER.sub(_rounded, value) if key in _NUMERIC else value
+    return _LONG_NUMBER.sub(_rounded, value) if key in _GEOMETRY else value
 
 
 def _rounded(found: re.Match[str]) -> str:

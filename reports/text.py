@@ -20,9 +20,11 @@ LONGEST = 600  # characters of one field that a page shows; the record keeps the
 # Format characters (category Cf: bidi marks, zero-width, tags), controls, surrogates and private use are found by
 # category. These are invisible, too, though Unicode files them under letters, marks or symbols.
 _INVISIBLE = frozenset(
-    [0x034F, 0x115F, 0x1160, 0x17B4, 0x17B5, 0x2028, 0x2029, 0x2800, 0x3164, 0xFFA0]
-    + list(range(0xE0000, 0xE0080))  # tags, unassigned ones included
-    + list(range(0xE0100, 0xE01F0))  # variation selectors that can smuggle bytes
+    [
+        *[0x034F, 0x115F, 0x1160, 0x17B4, 0x17B5, 0x2028, 0x2029, 0x2800, 0x3164, 0xFFA0],
+        *range(0xE0000, 0xE0080),  # tags, unassigned ones included
+        *range(0xE0100, 0xE01F0),  # variation selectors that can smuggle bytes
+    ]
 )
 _HIDDEN_CATEGORIES = frozenset(["Cc", "Cf", "Cs", "Co"])
 _FORMULA = ("=", "+", "-", "@", "\uff1d", "\uff0b", "\uff0d", "\uff20")  # the full-width forms, too

@@ -53,10 +53,9 @@ def audit(checkpoint: str, gate: str | None, fresh: bool, as_json: bool, **argum
 
 def conclude(session: Session, record: Record, *, as_json: bool, gate: str | None) -> int:
     """Say what a run found and where it was written; returns the exit code."""
-    from reports.terminal import summary
-
     from audit.session import RECORD, REPORT
     from reports.record import Status
+    from reports.terminal import summary
 
     record_path, report_path = session.out / RECORD, session.out / REPORT
     if as_json:

@@ -26,10 +26,9 @@ def compare(a: Path, b: Path, out: Path, unpaired: bool, seed: int, as_json: boo
       aboveboard compare before/audit.json after/audit.json --out difference
       aboveboard compare before/audit.json after/audit.json --json
     """
-    from reports.document.build import comparison_html
-
     from audit.comparison import compare as compare_records
     from core_model.files import write_atomically
+    from reports.document.build import comparison_html
     from reports.reading import read_record
     from reports.text import terminal_text
 

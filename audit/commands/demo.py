@@ -30,16 +30,17 @@ def demo(out: Path, profile: str, rows: int | None, retrain: bool, as_json: bool
       aboveboard demo
       aboveboard demo --rows 1000 --profile quick --out small-demo
     """
-    from core_model.embedded import locate_encoder, write_redditbias
-
     from audit.commands.audit import conclude
     from audit.commands.progress import narrator
     from audit.configuration import configuration
     from audit.session import prepare
+    from core_model.embedded import locate_encoder, write_redditbias
 
     click.echo("The comments of this demo are real and offensive; the report folds them.", err=True)
     encoder = locate_encoder()
-    train_file, test_file = write_redditbias(out / "data", rows=rows)
+    train_file, test_file = write_redditbias(out / "data")
+    if rows is not None:
+        train_file, test_file = _thinned(train_file, rows), _thinned(test_file, max(50, rows // 4))
     checkpoint = _trained(out / "checkpoint", encoder, train_file, test_file, retrain=retrain)
     flags: dict[str, Any] = {
         "data": str(test_file),
@@ -59,17 +60,16 @@ def demo(out: Path, profile: str, rows: int | None, retrain: bool, as_json: bool
 
 def _trained(folder: Path, encoder: Path, train_file: Path, test_file: Path, *, retrain: bool) -> Path:
     """The demo's checkpoint: an earlier demo's where it was trained on these very rows, else a new one."""
-    from core_model.training import train
-
-    from audit.commands.train import training_display
+    from audit.commands.train_progress import progress_shown
     from core_model.checkpoint import open_checkpoint
     from core_model.data import open_table
+    from core_model.embedded import LABEL_NAMES
     from core_model.errors import BadInput
+    from core_model.training import train
     from core_model.training_options import TrainingOptions
 
-    columns = {"text_column": "comment", "label_column": "label"}
+    columns: dict[str, Any] = {"text_column": "comment", "label_column": "label", "label_names": LABEL_NAMES}
     table = open_table(str(train_file), **columns)
-    options = TrainingOptions(epochs=EPOCHS, seed=SEED, learning_rate=1e-4, max_length=64)
     if not retrain and (folder / "config.json").exists():
         try:
             record = open_checkpoint(folder).training_record or {}
@@ -79,9 +79,27 @@ def _trained(folder: Path, encoder: Path, train_file: Path, test_file: Path, *, 
         if record.get("data", {}).get("sha256") == table.sha256:
             click.echo(f"keeping the checkpoint of an earlier demo: {folder}", err=True)
             return folder
-    evaluation = open_table(str(test_file), label_names=table.label_names, **columns)
-    with training_display() as progress:
+    options = TrainingOptions(epochs=EPOCHS, seed=SEED, learning_rate=1e-4, max_length=64)
+    with progress_shown() as progress:
         train(
-            options, base=str(encoder), data=table, eval_data=evaluation, out=folder, resume="auto", progress=progress
+            options,
+            data=table,
+            evaluation=open_table(str(test_file), **columns),
+            base=open_checkpoint(encoder),
+            out=folder,
+            resume=not retrain,
+            progress=progress,
         )
     return folder
+
+
+def _thinned(file: Path, rows: int) -> Path:
+    """Every so-many-th line of a file, as a file beside it: about `rows` lines that keep the shares of the groups."""
+    from core_model.files import write_atomically
+
+    lines = file.read_text(encoding="utf-8").splitlines(keepends=True)
+    step = max(1, len(lines) // rows)
+    thin = write_atomically(file.with_name(f"{file.stem}-{rows}.jsonl"), "".join(lines[::step]))
+    about = file.with_name(f"{file.stem}.about.toml").read_text(encoding="utf-8")
+    write_atomically(thin.with_name(f"{thin.stem}.about.toml"), about)
+    return thin

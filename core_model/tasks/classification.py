@@ -15,8 +15,8 @@ import numpy as np
 
 from core_model.architectures import Architecture, train_tokenizer
 from core_model.batching import Ragged
+from core_model.checkpoint_loading import quiet
 from core_model.errors import CheckpointDamaged, LabelsUnfit, OptionUnfit, TaskUnfit, TokenizerUnfit
-from core_model.quiet import quiet_transformers
 from core_model.tasks import Task
 
 if TYPE_CHECKING:
@@ -124,8 +124,8 @@ def prepare(
     data.require_two_classes()
     labels = _labels(base, data)
     if base is not None:
-        model, head, notes = _from_base(base, labels, options.seed)
         tokenizer, positions = base.load_tokenizer(), base.max_length
+        model, head, notes = _from_base(base, labels, options.seed)
     elif architecture is not None:
         tokenizer, positions = train_tokenizer(_texts(data), architecture), architecture.max_length
         model, head, notes = _from_scratch(architecture, len(tokenizer), labels, options.seed), "new", []
@@ -169,20 +169,27 @@ def _from_base(base: Checkpoint, labels: tuple[str, ...], seed: int) -> tuple[Pr
 
     torch.manual_seed(seed)
     names = {"id2label": dict(enumerate(labels)), "label2id": {label: i for i, label in enumerate(labels)}}
-    try:
-        with quiet_transformers():
-            model, loaded = AutoModelForSequenceClassification.from_pretrained(
-                base.path, use_safetensors=True, trust_remote_code=False, local_files_only=True, dtype=torch.float32,
-                problem_type="single_label_classification", ignore_mismatched_sizes=True, output_loading_info=True,
-                **names,
-            )  # fmt: skip
-    except ValueError as error:
-        if "Unrecognized configuration class" not in str(error):
-            raise
-        raise TaskUnfit(
-            f"{base.name}: transformers has no classification head for {base.architecture}",
-            mend="--base with an encoder, or another --task",
-        ) from error
+
+    def build(attention: str) -> tuple[PreTrainedModel, dict[str, Any]]:
+        built: tuple[PreTrainedModel, dict[str, Any]] = AutoModelForSequenceClassification.from_pretrained(
+            base.path, use_safetensors=True, trust_remote_code=False, local_files_only=True, dtype=torch.float32,
+            attn_implementation=attention,  # named, so that no kernel named in config.json is fetched and run
+            problem_type="single_label_classification", ignore_mismatched_sizes=True, output_loading_info=True, **names,
+        )  # fmt: skip
+        return built
+
+    with quiet():
+        try:
+            model, loaded = build("sdpa")
+        except ValueError as error:
+            if "Unrecognized configuration class" in str(error):
+                raise TaskUnfit(
+                    f"{base.name}: transformers has no classification head for {base.architecture}",
+                    mend="--base with an encoder, or another --task",
+                ) from error
+            if "scaled_dot_product_attention" not in str(error):
+                raise
+            model, loaded = build("eager")
     inner = model.base_model_prefix + "."
     drawn = set(loaded["missing_keys"]) | {key for key, *_ in loaded["mismatched_keys"]}
     lost = sorted(key for key in drawn if key.startswith(inner) and "pooler" not in key)

@@ -1,0 +1,1 @@
+"""The pages: the audit report (`build`) and the comparison (`comparison`). Import them where they are needed."""

@@ -1,19 +1,17 @@
 """The audit report: one HTML file from one record, the same bytes each time.
 
 Nothing is measured here and no clock is read. The page carries its record, so that `reports.reading.extract_record`
-gives it back, and a Content-Security-Policy that allows its own style sheet and script by their hashes and nothing else.
+gives it back, and a Content-Security-Policy that allows its own style sheet and script by their hashes, nothing else.
 """
 
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
-from functools import cache
-
-from jinja2 import Environment
-from markupsafe import Markup
+from dataclasses import dataclass, replace
 
 from reports.document import markup, states
+from reports.document.comparison import comparison_html
+from reports.document.page import page
 from reports.document.rows import (
     MOST_EXAMPLES,
     Anchors,
@@ -26,9 +24,11 @@ from reports.document.rows import (
     table,
 )
 from reports.document.states import State
-from reports.numbers import cell, duration, number
+from reports.numbers import cell
 from reports.reading import RECORD_ELEMENT, hash_matches
 from reports.record import AuditResult, Finding, Metric, Record, Scalar, Severity, Status
+
+__all__ = ["comparison_html", "report_html"]
 
 MOST_ENTRIES = 300  # packages, files, options: lines of one appendix table that a page shows
 
@@ -67,7 +67,8 @@ def report_html(record: Record) -> str:
     audits = [_audit_view(audit, anchors) for audit in record.audits]
     by_state = sorted(audits, key=lambda view: states.ORDER.index(view.state))
     findings = sorted(
-        (finding for view in audits for finding in view.findings), key=lambda f: list(Severity).index(f.finding.severity)
+        (finding for view in audits for finding in view.findings),
+        key=lambda f: list(Severity).index(f.finding.severity),
     )
     broken = [(view, row) for view in audits for row in view.first if row.state is states.FAIL]
     limited = [m for a in record.audits for m in a.metrics if m.limit is not None]
@@ -90,35 +91,14 @@ def report_html(record: Record) -> str:
     )
 
 
-def page(template: str, *, footer: Markup, embedded: Markup, **context: object) -> str:
-    """A page of this package: its template between our style and script, with the policy that fits their bytes."""
-    style, script = markup.asset("style.css"), markup.asset("script.js")
-    policy = "; ".join(
-        [
-            "default-src 'none'",
-            " ".join(["style-src", *(markup.source_hash(str(s)) for s in (style, footer) if s)]),
-            f"script-src {markup.source_hash(str(script))}",
-            "base-uri 'none'",
-            "form-action 'none'",
-        ]
-    )
-    parts = {"style": style, "script": script, "policy": policy, "footer": footer, "embedded": embedded}
-    return _jinja().get_template(template).render(**parts, **context) + "\n"
-
-
-@cache
-def _jinja() -> Environment:
-    jinja = markup.environment()
-    jinja.filters.update(number=number, duration=duration)
-    return jinja
-
-
 def _audit_view(audit: AuditResult, anchors: Anchors) -> AuditView:
     anchor = anchors.of("concern", audit.id)
     title = audit.title or audit.concern or audit.id
     rows = dict(zip((m.key for m in audit.metrics), metric_rows(audit.metrics), strict=True))
     places = {m.key: _place(m) for m in audit.metrics}
-    groups = {place: [rows[key] for key in rows if places[key] == place] for place in ("first", "held", "sliced", "absent")}
+    groups = {
+        place: [rows[key] for key in rows if places[key] == place] for place in ("first", "held", "sliced", "absent")
+    }
     groups["first"].sort(key=lambda row: states.ORDER.index(row.state))
     return AuditView(
         anchor=anchor,
@@ -165,7 +145,7 @@ def _definitions(audit: AuditResult) -> Table:
         method = f"{metric.interval_method} ({metric.confidence * 100:g}%)" if metric.interval_method else ""
         found = {"what it is": metric.definition, "interval": method, "source": metric.source}
         line.update({key: value for key, value in found.items() if value and not line[key]})
-    return table(list(lines.values()), MOST_ENTRIES)
+    return replace(table(list(lines.values()), MOST_ENTRIES), mono=frozenset(["name"]))
 
 
 def _seal(record: Record) -> str:
@@ -197,4 +177,4 @@ def _appendix(record: Record) -> list[tuple[str, Table]]:
 
 def _pairs(pairs: Sequence[tuple[str, object]], left: str, right: str) -> Table:
     rows = [[(str(key), False), (cell(value) or str(value), False)] for key, value in pairs[:MOST_ENTRIES]]
-    return Table([left, right], rows, len(pairs))
+    return Table([left, right], rows, len(pairs), mono=frozenset(["hash", "SHA-256", "option"]))

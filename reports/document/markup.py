@@ -31,7 +31,7 @@ def environment() -> Environment:
         lstrip_blocks=True,
         keep_trailing_newline=False,
     )
-    jinja.filters.update(boxed=boxed, prose=prose, page=page_of, code=code)
+    jinja.filters.update(boxed=boxed, prose=prose, page=page_of, code=code, shell=shell)
     return jinja
 
 
@@ -56,6 +56,14 @@ def boxed(text: object, longest: int = LONGEST, *, line: bool = False) -> Markup
 def code(text: object, longest: int = LONGEST) -> Markup:
     """A command, a name or a hash, on one line."""
     return Markup("<code>{}</code>").format(boxed(text, longest, line=True))
+
+
+def shell(text: object, longest: int = 2000) -> Markup:
+    """A command to copy: one line, whose words do not break where a hyphen is."""
+    kept, cut = capped(str(text), longest)
+    word = Markup('<span class="word">{}</span>')
+    words = Markup(" ").join(word.format(boxed(part, longest, line=True)) for part in kept.split(" "))
+    return Markup("<code>{}</code>").format(words + left_out(cut))
 
 
 def prose(text: object, longest: int = 4000) -> Markup:

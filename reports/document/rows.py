@@ -14,7 +14,7 @@ from reports.document import states
 from reports.document.markup import drawing
 from reports.document.states import State
 from reports.errors import FigureUnfit
-from reports.numbers import ABSENT, cell, measured, number
+from reports.numbers import ABSENT, aligned, cell, measured, number
 from reports.record import Figure, Finding, Metric, Scalar
 
 MOST_EXAMPLES = 40  # rows of one finding that a page shows: the worst, and some at random
@@ -54,6 +54,7 @@ class MetricRow:
     reason: str
     rows_needed: str
     adjusted: str
+    volatile: bool
     glyph: Glyph | None
 
 
@@ -64,6 +65,17 @@ class Table:
     columns: list[str]
     rows: list[list[tuple[str, bool]]]
     total: int
+    mono: frozenset[str] = frozenset()  # columns of names, hashes and other code
+
+    @property
+    def numeric(self) -> list[str]:
+        """Columns that hold nothing but numbers (and absences): these are set to the right."""
+        cells = list(zip(*self.rows, strict=True)) if self.rows else []
+        return [
+            column
+            for column, found in zip(self.columns, cells, strict=False)
+            if any(n for _, n in found) and all(n or text == ABSENT for text, n in found)
+        ]
 
     @property
     def shown(self) -> int:
@@ -138,23 +150,27 @@ def figure_view(figure: Figure, anchors: Anchors) -> FigureView:
     except FigureUnfit as error:
         why_not = error.found
     drawn = min(len(figure.rows), charts.MOST_ROWS[figure.kind])
-    return FigureView(anchors.of("figure", figure.id), figure, svg, why_not, drawn, table(figure.rows, MOST_FIGURE_ROWS))
+    return FigureView(
+        anchors.of("figure", figure.id), figure, svg, why_not, drawn, table(figure.rows, MOST_FIGURE_ROWS)
+    )
 
 
 def table(rows: Sequence[dict[str, Scalar]], most: int, *, total: int | None = None) -> Table:
     """At most `most` rows and twelve columns, in the order in which the columns first appear."""
-    columns = list(dict.fromkeys(key for row in rows[:most] for key in row))[:MOST_COLUMNS]
-    cells = [[_cell(row.get(column)) for column in columns] for row in rows[:most]]
-    return Table(columns, cells, max(len(rows), total or 0))
+    shown = rows[:most]
+    columns = list(dict.fromkeys(key for row in shown for key in row))[:MOST_COLUMNS]
+    filled = [_column([row.get(column) for row in shown]) for column in columns]
+    return Table(columns, [list(line) for line in zip(*filled, strict=True)], max(len(rows), total or 0))
 
 
-def _cell(value: Scalar) -> tuple[str, bool]:
-    text = cell(value)
-    if text is not None:
-        return text, True
-    if value is None:
-        return ABSENT, False
-    return {True: "yes", False: "no"}[value] if isinstance(value, bool) else str(value), False
+def _column(values: Sequence[Scalar]) -> list[tuple[str, bool]]:
+    """Cells of one column: numbers in line, other values in words."""
+    found = zip(values, aligned(values), strict=True)
+    return [(_words(value), False) if text is None else (text, True) for value, text in found]
+
+
+def _words(value: Scalar) -> str:
+    return ABSENT if value is None else {True: "yes", False: "no"}[value] if isinstance(value, bool) else str(value)
 
 
 def _metric_row(metric: Metric, scale: tuple[float, float] | None) -> MetricRow:
@@ -176,6 +192,7 @@ def _metric_row(metric: Metric, scale: tuple[float, float] | None) -> MetricRow:
         reason=metric.reason or "",
         rows_needed=_about(metric.rows_needed),
         adjusted=_p_value(metric.p_adjusted),
+        volatile=metric.volatile,
         glyph=_glyph(metric, scale, state),
     )
 

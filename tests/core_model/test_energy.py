@@ -96,8 +96,9 @@ def test_nothing_is_written_sent_or_said(
     monkeypatch.setenv("CODECARBON_FORCE_RAM_POWER", "100000")
 
     def refuse(*_: object, **__: object) -> None:
-        raise AssertionError("a socket was opened")
+        raise AssertionError("a socket or a lock file was opened")
 
+    monkeypatch.setattr("codecarbon.emissions_tracker.Lock", refuse)
     monkeypatch.setattr(socket.socket, "connect", refuse)
     monkeypatch.setattr(socket, "getaddrinfo", refuse)
     with measure_energy(country="FRA") as use:

@@ -49,12 +49,6 @@ def test_row_statistics_give_scikit_learns_means(rows: tuple[np.ndarray, np.ndar
     probabilities = metrics.softmax(logits)
     mean = metrics.negative_log_likelihood(logits, targets).mean()
     assert mean == pytest.approx(sk.log_loss(targets, probabilities, labels=range(classes)))
-    slow = sum((p - (c == t)) ** 2 for row, t in zip(probabilities, targets, strict=True) for c, p in enumerate(row))
-    assert metrics.brier(probabilities, targets).sum() == pytest.approx(slow)
-    if classes == 2:
-        assert metrics.brier(probabilities, targets).mean() == pytest.approx(
-            2 * sk.brier_score_loss(targets, probabilities[:, 1])
-        )
 
 
 def test_loss_is_finite_where_the_probability_underflows() -> None:

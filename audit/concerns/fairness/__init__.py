@@ -8,11 +8,12 @@ What it measures  By group, and by intersections of groups: selection rate, fals
                   term, and counts how often the predicted label changes.
 How to read it    "Selected" means predicted as the class named in the option `selected`; whether that is good or bad
                   for a person, the model cannot know. A gap is the largest difference between any two groups, so its
-                  interval is simultaneous over all pairs; it excludes 0 only where groups really differ. Groups below
-                  `minimum_group_rows` rows are shown, and left out of the gaps. Equalized odds asks that errors are
-                  shared alike, demographic parity that answers are; where groups differ in truth, no model can have
-                  both (Chouldechova 2017). A flip is evidence, not proof: where the swap changes what a text means,
-                  another answer may be right.
+                  interval is simultaneous over all pairs: of twenty fair columns, expect at most one whose interval
+                  misses 0. Groups below `minimum_group_rows` rows are shown, and left out of the gaps; their impact
+                  ratio is still held to its limit, by its wide interval. Equalized odds asks that errors are shared
+                  alike, demographic parity that answers are; where the truth differs by group, a useful model can
+                  hardly have both (Chouldechova 2017).
+                  A flip is evidence, not proof: where the swap changes what a text means, another answer may be right.
                   Severity: high, when the whole interval breaks the limit; medium, when the interval excludes parity
                   and the limit is undecided; low, when the gap is real and within its limit, or past its limit and
                   not yet told from chance.
@@ -50,6 +51,9 @@ from reports.record import Figure, Finding
 
 if TYPE_CHECKING:
     from audit.subject import Subject
+
+
+MOST_CLASSES = 10  # that take turns as selected: each brings a gap, and a limit, for every column
 
 
 class FairnessOptions(Options):
@@ -109,7 +113,7 @@ def planned_passes(size: Size, options: FairnessOptions) -> Mapping[str, int]:
 def fairness(subject: Subject, options: FairnessOptions, random: np.random.Generator) -> Evidence:
     """Rates and gaps by group, the identity swap, and the rows for people to review."""
     rows = Rows.of(subject)
-    classes = selected_classes(subject.labels, options.selected)
+    classes = selected_classes(subject.labels, options.selected, rows.predictions.predicted)
     terms = read_terms(options.identity_terms)
     gap_random, swap_random, mean_random = random.spawn(3)
 
@@ -118,11 +122,18 @@ def fairness(subject: Subject, options: FairnessOptions, random: np.random.Gener
     outcomes = answer(subject, swaps, selected=classes[0] if len(classes) == 1 else None)
     score = f"the probability of {rows.labels[classes[0]]!r}" if len(classes) == 1 else "the first answer's probability"
     limit = Limit(options.max_counterfactual_flip_rate, "fairness.max_counterfactual_flip_rate")
-    swap_lines = metrics_of(outcomes, limit=limit, score=score, resamples=options.resamples, random=mean_random)
+    swap_lines = metrics_of(
+        outcomes,
+        limit=limit,
+        minimum_rows=options.minimum_group_rows,
+        score=score,
+        resamples=options.resamples,
+        random=mean_random,
+    )
 
     return Evidence(
         metrics=[
-            *(line for m in measured for line in m.metrics(with_accuracy=m.index == classes[0])),
+            *(line for m in measured for line in m.metrics()),
             *swap_lines,
         ],
         findings=[
@@ -143,8 +154,8 @@ def fairness(subject: Subject, options: FairnessOptions, random: np.random.Gener
     )
 
 
-def selected_classes(labels: tuple[str, ...], selected: str | None) -> list[int]:
-    """Which classes count as selected, one after the other.
+def selected_classes(labels: tuple[str, ...], selected: str | None, predicted: np.ndarray) -> list[int]:
+    """Which classes count as selected, one after the other; of very many, those that are predicted most often.
 
     Raises: OptionUnfit when `selected` is no class; TaskUnfit when there are fewer than two.
     """
@@ -157,7 +168,10 @@ def selected_classes(labels: tuple[str, ...], selected: str | None) -> list[int]
                 mend=f"--set fairness.selected={labels[1]}",
             )
         return [labels.index(selected)]
-    return [1] if len(labels) == 2 else list(range(len(labels)))
+    if len(labels) == 2:
+        return [1]
+    frequency = np.bincount(predicted, minlength=len(labels))
+    return sorted(np.argsort(-frequency, kind="stable")[:MOST_CLASSES].tolist())
 
 
 def measure_all(
@@ -185,6 +199,7 @@ def measure_all(
             part={key: rows.labels[index]} if len(classes) > 1 else {},
             limits=limits,
             minimum_rows=options.minimum_group_rows,
+            tells_accuracy=index == classes[0],
             random=next(children),
         )
         for column in columns
@@ -246,7 +261,13 @@ def _notes(rows: Rows, classes: list[int], swaps: Swaps, terms: IdentityTerms, o
             "selection rate fares worst, and the impact ratio is read the other way round."
         ]
     else:
-        notes = ["Each class counts as selected in turn; a finding tells of the class where its gap is gravest."]
+        which = (
+            "Each class" if len(classes) == len(rows.labels) else f"Each of the {len(classes)} most predicted classes"
+        )
+        notes = [
+            f"{which} counts as selected in turn (one alone: --set fairness.selected=LABEL); a finding tells of the "
+            "class where its gap is gravest."
+        ]
     if swaps.rows_with_term:
         asked = len(np.unique(swaps.rows))
         drawn = f" {asked:,} of them were drawn at random." if asked < swaps.rows_with_term else ""

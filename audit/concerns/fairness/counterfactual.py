@@ -122,12 +122,19 @@ def compare(swaps: Swaps, before: Predictions, after: Predictions, *, selected: 
 
 
 def metrics_of(
-    outcomes: Outcomes, *, limit: Limit, score: str, resamples: int, random: np.random.Generator
+    outcomes: Outcomes,
+    *,
+    limit: Limit,
+    minimum_rows: int,
+    score: str,
+    resamples: int,
+    random: np.random.Generator,
 ) -> list[Metric]:
     """Flip rate, score shift and token-fairness gap, overall and by category; and the share of rows with a term.
 
     Args:
         limit: for the flip rates.
+        minimum_rows: a category with fewer rows is shown, and held to no limit.
         score: what the score is, in words: "the probability of 'toxic'".
     """
     swaps = outcomes.swaps
@@ -136,7 +143,7 @@ def metrics_of(
             "identity_term_share",
             proportion(swaps.rows_with_term, swaps.rows_in_all),
             unit="share of rows",
-            definition="share of rows that hold a term of the identity list, so that the swap can say something of them",
+            definition="share of rows that hold a term of the identity list; of the others the swap says nothing",
         )
     ]
     everything = np.ones(len(swaps.rows), dtype=bool)
@@ -145,7 +152,8 @@ def metrics_of(
         chosen = swaps.category == place
         if chosen.any():
             part = {"category": name}
-            metrics += _of(outcomes, chosen, part, limit=limit, score=score, resamples=resamples, random=random)
+            held = limit if int(chosen.sum()) >= minimum_rows else None
+            metrics += _of(outcomes, chosen, part, limit=held, score=score, resamples=resamples, random=random)
     return metrics
 
 
@@ -154,7 +162,7 @@ def _of(
     chosen: np.ndarray,
     part: dict[str, str],
     *,
-    limit: Limit,
+    limit: Limit | None,
     score: str,
     resamples: int,
     random: np.random.Generator,
@@ -198,7 +206,7 @@ def _of(
 
 
 def by_row(outcomes: Outcomes, chosen: np.ndarray) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
-    """One line a row: whether any of its swaps flips it, its mean shift, its mean size of shift; each (rows with a term,)."""
+    """Each row once: whether any of its swaps flips it, its mean shift and mean size of shift; (rows with a term,)."""
     _, line = np.unique(outcomes.swaps.rows[chosen], return_inverse=True)
     swaps = np.maximum(np.bincount(line), 1)
     flipped = np.bincount(line, weights=outcomes.flipped[chosen]) > 0

@@ -4,9 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
-import numpy as np
-
-from audit.concerns.fairness.findings import short
+from audit.concerns.fairness.findings import severity, short
 from audit.concerns.fairness.gaps import Rate, plain
 from audit.concerns.fairness.measured import Measured, rate_in_words
 from reports.record import Figure, Metric, Scalar
@@ -15,17 +13,12 @@ MOST_GROUPS = 30  # groups in a chart, the largest ones
 
 
 def rate_figures(measured: Measured, *, slug: str) -> list[Figure]:
-    """A chart of each rate by group; for an intersection only of the rate that differs most."""
+    """A chart of each rate by group; for an intersection only of the error rate that differs most, if it does."""
     names = [name for name in measured.rates if name != "accuracy"]
     if measured.column.crossed:
-        worst = max(measured.gaps, key=lambda gap: _spread(gap.rate, measured))
-        names = [worst.rate.name]
+        odds = next(gap for gap in measured.gaps if gap.name == "equalized_odds_difference")
+        names = [odds.rate.name] if severity(measured.gap_metrics[odds.name], parity=0) else []
     return [figure for name in names if (figure := _figure(measured, measured.rates[name], slug)) is not None]
-
-
-def _spread(rate: Rate, measured: Measured) -> float:
-    groups = np.flatnonzero((rate.out_of > 0) & ~measured.small)
-    return float(np.ptp(rate.events[groups] / rate.out_of[groups])) if len(groups) else 0.0
 
 
 def _figure(measured: Measured, rate: Rate, slug: str) -> Figure | None:

@@ -18,7 +18,7 @@ import numpy as np
 from audit.concerns.fairness.counterfactual import Outcomes, by_row
 from audit.concerns.fairness.gaps import plain
 from audit.concerns.fairness.measured import Measured
-from audit.concerns.fairness.rows import Rows, cut
+from audit.concerns.fairness.rows import LONGEST, Rows, cut
 from reports.record import Finding, Metric, Mitigation, Scalar, Severity, Verdict
 
 TOLERANCE = 0.01  # a difference whose interval begins below this is not worth a reader's time
@@ -72,23 +72,26 @@ def gap_findings(measured: Measured, rows: Rows, *, slug: str, text_column: str,
     for gap in measured.gaps:
         if gap.name not in _KINDS or gap.highest is None or gap.lowest is None:
             continue
+        if gap.rate.name == "accuracy" and not measured.tells_accuracy:
+            continue
         line = measured.gap_metrics[gap.name]
         grave = severity(line, parity=0)
         if grave is None or line.value is None:
             continue
         names = measured.column.groups
-        of_class = "" if gap.rate.name == "accuracy" else f" (of predicting {measured.selected!r})"
+        of_class = f" of {measured.selected!r}" if measured.part and gap.rate.name != "accuracy" else ""
         statement = (
-            f"The {plain(gap.rate.name)}{of_class} is {gap.rate.value(gap.highest):.2f} for {short(names[gap.highest])} "
-            f"and {gap.rate.value(gap.lowest):.2f} for {short(names[gap.lowest])} "
-            f"({_KINDS[gap.name][1]} {_with_interval(line)})."
+            f"The {plain(gap.rate.name)}{of_class} is "
+            f"{gap.rate.value(gap.highest):.2f} for {short(names[gap.highest])} and "
+            f"{gap.rate.value(gap.lowest):.2f} for {short(names[gap.lowest])} "
+            f"(largest minus smallest {_with_interval(line)})."
         )
         chosen = _telling_rows(measured, rows, gap.rate.name, gap.highest, gap.lowest)
         found.append(
             _candidate(
-                f"fairness-{_KINDS[gap.name][0]}-{slug}",
+                f"fairness-{_KINDS[gap.name]}-{slug}",
                 grave,
-                statement + _undecided(line),
+                statement + _against_limit(line),
                 [line],
                 _mend(measured, gap.rate.name, gap.highest, gap.lowest, text_column, label_column),
                 rows,
@@ -100,9 +103,9 @@ def gap_findings(measured: Measured, rows: Rows, *, slug: str, text_column: str,
 
 
 _KINDS = {
-    "equalized_odds_difference": ("equalized-odds", "equalized odds difference, largest minus smallest,"),
-    "demographic_parity_difference": ("demographic-parity", "demographic parity difference, largest minus smallest,"),
-    "accuracy_difference": ("accuracy", "largest minus smallest"),
+    "equalized_odds_difference": "equalized-odds",
+    "demographic_parity_difference": "demographic-parity",
+    "accuracy_difference": "accuracy",
 }
 
 
@@ -122,18 +125,18 @@ def _impact_findings(
     worst = min(graded, key=lambda group: (_ORDER.index(graded[group][1]), graded[group][0].value or 0.0))
     line, grave = graded[worst]
     selection, names = measured.rates["selection_rate"], measured.column.groups
-    others = f"; {len(graded) - 1} more group(s) fall short of the limit" if len(graded) > 1 else ""
+    others = f"; {len(graded) - 1} more group(s) fall short of {line.limit:g}" if len(graded) > 1 else ""
     statement = (
         f"{short(names[worst])} is predicted {measured.selected!r} in {selection.value(worst):.2f} of its rows, "
         f"{short(names[measured.reference])} in {selection.value(measured.reference):.2f} "
-        f"(impact ratio {_with_interval(line)}; the four-fifths rule asks for {line.limit:g}{others})."
+        f"(impact ratio {_with_interval(line)}{others})."
     )
     chosen = _telling_rows(measured, rows, "selection_rate", measured.reference, worst)
     mend = _mend(measured, "selection_rate", measured.reference, worst, text_column, label_column)
     lines = [graded[group][0] for group in [worst, *(g for g in graded if g != worst)]]
     identity = f"fairness-impact-ratio-{slug}"
     size = 1 - (line.value or 0.0)
-    return [_candidate(identity, grave, statement + _undecided(line), lines, mend, rows, chosen, size=size)]
+    return [_candidate(identity, grave, statement + _against_limit(line), lines, mend, rows, chosen, size=size)]
 
 
 def _below(line: Metric) -> bool:
@@ -187,9 +190,10 @@ def flip_finding(
         return []
     line, grave = min(graded, key=lambda pair: (_ORDER.index(pair[1]), len(pair[0].slice), -(pair[0].value or 0.0)))
     whose = f"{line.slice['category'].replace('_', ' ')} terms" if line.slice else "identity terms"
+    low, high = line.interval or (0.0, 0.0)
     statement = (
-        f"Swapping {whose} changes the predicted label of {(line.value or 0):.1%} of the {line.n:,} rows that hold one "
-        f"({_with_interval(line)})."
+        f"Swapping {whose} changes the predicted label of {line.value or 0:.1%} of the {line.n:,} rows that hold one "
+        f"({line.confidence:.0%} interval {low:.1%} to {high:.1%})."
     )
     flips = np.flatnonzero(outcomes.flipped)
     flips = flips[np.argsort(-np.abs(outcomes.shift[flips]), kind="stable")]
@@ -203,7 +207,7 @@ def flip_finding(
         Finding(
             id="fairness-counterfactual-flips",
             severity=grave,
-            statement=statement + _undecided(line),
+            statement=statement + _against_limit(line),
             metrics=[line.key for line, _ in graded],
             mitigation=Mitigation(command=_train("augmented.jsonl", text_column, label_column), why=why),
             examples=[swap_line(outcomes, int(flip), rows) for flip in flips[:MOST_EXAMPLES]],
@@ -216,9 +220,11 @@ def swap_line(outcomes: Outcomes, place: int, rows: Rows) -> dict[str, Scalar]:
     """One swapped row, before and after."""
     swaps = outcomes.swaps
     row = int(swaps.rows[place])
+    pair = {} if swaps.pairs is None else {"pair_after": cut(swaps.pairs[place], LONGEST)}
     return {
         **rows.line(row),
-        "text_after": cut(swaps.texts[place], 2000),
+        "text_after": cut(swaps.texts[place], LONGEST),
+        **pair,
         "predicted_after": rows.labels[outcomes.predicted[place]],
         "score_shift": round(float(outcomes.shift[place]), 4),
         "category": swaps.categories[swaps.category[place]],
@@ -256,11 +262,18 @@ def _with_interval(line: Metric) -> str:
     return f"{line.value:.2f}, {line.confidence:.0%} interval {low:.2f} to {high:.2f}"
 
 
-def _undecided(line: Metric) -> str:
-    if line.verdict is not Verdict.INCONCLUSIVE or line.limit is None:
+def _against_limit(line: Metric) -> str:
+    if line.limit is None:
         return ""
-    rows = f"; about {line.rows_needed:,} rows would" if line.rows_needed else ""
+    if line.verdict is not Verdict.INCONCLUSIVE:
+        return f" The limit of {line.limit:g} {'is broken' if line.verdict is Verdict.FAIL else 'holds'}."
+    rows = f"; about {_rounded(line.rows_needed):,} rows would" if line.rows_needed else ""
     return f" The rows do not settle whether the limit of {line.limit:g} holds{rows}."
+
+
+def _rounded(rows: int) -> int:
+    """Two digits: it is an extrapolation."""
+    return int(round(rows, 2 - len(str(rows))))
 
 
 def short(name: str) -> str:

@@ -110,7 +110,7 @@ def _column(name: str, values: np.ndarray) -> Column:
 
 
 def _crossed(columns: tuple[Column, ...]) -> Column:
-    """Only combinations that occur are groups; their names are joined, and told apart where joining makes them equal."""
+    """Only combinations that occur are groups; names that joining would make equal are told apart by a prime."""
     shape = tuple(len(column.groups) for column in columns)
     cells, codes = np.unique(np.ravel_multi_index([c.codes for c in columns], shape), return_inverse=True)
     members = [np.unravel_index(int(cell), shape) for cell in cells]
@@ -194,7 +194,7 @@ def _ratio(name: str, rate: Rate, large: np.ndarray, random: np.random.Generator
 
 
 def _equalized_odds(false_positive: Rate, false_negative: Rate, large: np.ndarray, random: np.random.Generator) -> Gap:
-    """Equalized odds: both error rates are equal. The difference of true-positive rates is that of their complements."""
+    """Equalized odds: both error rates are equal; the true-positive rate differs as much as the false-negative rate."""
     name = "equalized_odds_difference"
     usable = {rate.name: _compared(rate, large) for rate in (false_positive, false_negative)}
     for rate in (false_positive, false_negative):

@@ -44,6 +44,7 @@ class Measured:
         ratios: impact ratio of each group, (groups,).
         limits: what they are held to.
         minimum_rows: groups with fewer rows are small.
+        tells_accuracy: accuracy does not depend on the selected class; of several classes, only the first tells it.
     """
 
     column: Column
@@ -56,6 +57,7 @@ class Measured:
     ratios: tuple[Estimate, ...]
     limits: Limits
     minimum_rows: int
+    tells_accuracy: bool
 
     @property
     def small(self) -> np.ndarray:
@@ -83,11 +85,11 @@ class Measured:
         """The impact ratios of the groups shown."""
         return {group: self._ratio(group) for group in self.shown}
 
-    def metrics(self, *, with_accuracy: bool) -> list[Metric]:
-        """Every line of the record. Accuracy does not depend on the selected class: it is told once."""
-        names = [name for name in self.rates if with_accuracy or name != "accuracy"]
+    def metrics(self) -> list[Metric]:
+        """Every line of the record."""
+        names = [name for name in self.rates if self.tells_accuracy or name != "accuracy"]
         rates = [self._rate(self.rates[name], group) for name in names for group in self.shown]
-        gaps = [m for name, m in self.gap_metrics.items() if with_accuracy or name != "accuracy_difference"]
+        gaps = [m for name, m in self.gap_metrics.items() if self.tells_accuracy or name != "accuracy_difference"]
         return [*gaps, *self.ratio_metrics.values(), *rates]
 
     def _rate(self, rate: Rate, group: int) -> Metric:
@@ -141,19 +143,21 @@ class Measured:
             better="higher",
             limit=self.limits.impact_ratio if held else None,
             slice=self.group_part(group),
-            definition=f"the group's selection rate over {highest}, the highest; selected is predicted {self.selected!r}",
+            definition=f"the group's selection rate over {highest}, the highest; selected: predicted {self.selected!r}",
             source=FOUR_FIFTHS,
         )
 
 
 _GAPS_IN_WORDS = {
-    "demographic_parity_difference": "largest minus smallest selection rate over {groups} groups of {column}; 0 is parity",
-    "demographic_parity_ratio": "smallest over largest selection rate over {groups} groups of {column}; 1 is parity",
+    "demographic_parity_difference": (
+        "largest minus smallest selection rate over {groups} groups of {column}; parity is 0"
+    ),
+    "demographic_parity_ratio": "smallest over largest selection rate over {groups} groups of {column}; parity is 1",
     "false_positive_rate_difference": "largest minus smallest false-positive rate over {groups} groups of {column}",
     "false_negative_rate_difference": "largest minus smallest false-negative rate over {groups} groups of {column}",
     "accuracy_difference": "largest minus smallest accuracy over {groups} groups of {column}",
     "equalized_odds_difference": (
-        "the larger of the false-positive and the false-negative rate difference over the groups of {column}; 0 is parity"
+        "the larger of the false-positive and the false-negative rate difference over {column}; parity is 0"
     ),
 }
 
@@ -178,6 +182,7 @@ def measure(
     part: Mapping[str, str],
     limits: Limits,
     minimum_rows: int,
+    tells_accuracy: bool,
     random: np.random.Generator,
 ) -> Measured:
     """Count and estimate everything about one column and one selected class."""
@@ -185,7 +190,17 @@ def measure(
     reference, ratios = impact_ratios(rates["selection_rate"], minimum_rows=minimum_rows)
     gaps = tuple(gaps_of(rates, minimum_rows=minimum_rows, random=random))
     return Measured(
-        column, labels[selected], selected, part, rates, gaps, reference, tuple(ratios), limits, minimum_rows
+        column=column,
+        selected=labels[selected],
+        index=selected,
+        part=part,
+        rates=rates,
+        gaps=gaps,
+        reference=reference,
+        ratios=tuple(ratios),
+        limits=limits,
+        minimum_rows=minimum_rows,
+        tells_accuracy=tells_accuracy,
     )
 
 
@@ -198,7 +213,7 @@ def notes_of(measured: Measured) -> list[str]:
         names = _listed([f"{column.groups[g]} ({column.sizes[g]})" for g in small[:10]], len(small) - 10)
         rows = int(column.sizes[small].sum())
         notes.append(
-            f"{column.name}: {len(small)} small group(s) with {rows} rows in all, each below {measured.minimum_rows} rows, "
+            f"{column.name}: {len(small)} small group(s), {rows} rows in all and each below {measured.minimum_rows}, "
             f"are shown with their wide intervals and left out of the gaps: {names}."
             + (f" {hidden} of them are not shown." if hidden else "")
         )

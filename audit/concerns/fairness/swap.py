@@ -25,6 +25,7 @@ from core_model.errors import OptionUnfit
 OWN_LIST = Path(__file__).with_name("identity_terms.toml")
 
 _WORD = re.compile(r"\w+")
+_ARTICLE = re.compile(r"\b([Aa])[Nn]?(\s+)$")
 _JOINTS = (" ", "-")  # what may stand between the words of one term
 _LISTS = ("pairs", "before_a_noun", "elsewhere")
 
@@ -100,7 +101,8 @@ def _category(name: str, table: object, path: Path) -> Category:
     for term in (term for counterparts in maps for term in counterparts):
         lengths.setdefault(term[0], set()).add(len(term))
     longest_first = {first: tuple(sorted(found, reverse=True)) for first, found in lengths.items()}
-    return Category(name, *maps, lengths=longest_first)
+    general, before_a_noun, elsewhere = maps
+    return Category(name, general, before_a_noun, elsewhere, longest_first)
 
 
 def _both_ways(pairs: object, where: str) -> dict[tuple[str, ...], str]:
@@ -135,14 +137,16 @@ def swap(text: str, category: Category, terms: IdentityTerms, words: Words | Non
     """
     words = words_of(text) if words is None else words
     parts: list[str] = []
-    done = place = 0
-    while place < len(words):
+    done = after = 0  # characters copied, and the first word that no term has taken yet
+    for place in [place for place, word in enumerate(words) if word[2] in category.lengths]:
+        if place < after:
+            continue
         length, counterpart = _term_at(place, text, words, category, terms.function_words)
         if counterpart is not None:
             start, end = words[place][0], words[place + length - 1][1]
-            parts += [text[done:start], _in_the_manner_of(text[start:end], counterpart)]
-            done = end
-        place += length
+            before, found = text[done:start], text[start:end]
+            parts += [_with_article(before, found, counterpart), _in_the_manner_of(found, counterpart)]
+            done, after = end, place + length
     return "".join([*parts, text[done:]]) if parts else None
 
 
@@ -176,8 +180,24 @@ def _content_word_follows(place: int, text: str, words: Words, function_words: f
 
 def _in_the_manner_of(found: str, counterpart: str) -> str:
     """The counterpart in the case, and with the hyphens, of what it stands for: "BLACK" gives "WHITE"."""
-    if "-" in found:
-        counterpart = counterpart.replace(" ", "-")
     if len(found) > 1 and found.isupper():
-        return counterpart.upper()
-    return counterpart[:1].upper() + counterpart[1:] if found[:1].isupper() else counterpart
+        counterpart = counterpart.upper()
+    elif all(word[0].isupper() for word in _WORD.findall(found)):
+        counterpart = " ".join(word[:1].upper() + word[1:] for word in counterpart.split(" "))
+    elif found[:1].isupper():
+        counterpart = counterpart[:1].upper() + counterpart[1:]
+    return counterpart.replace(" ", "-") if "-" in found else counterpart
+
+
+def _with_article(before: str, found: str, counterpart: str) -> str:
+    """What stands before the term, with "a" or "an" as the counterpart asks: "an old man" gives "a young man"."""
+    article = _ARTICLE.search(before)
+    if article is None or _takes_an(found) == _takes_an(counterpart):
+        return before
+    letter = article.group(1)
+    grown = letter + ("N" if letter == "A" and found.isupper() else "n") if _takes_an(counterpart) else letter
+    return before[: article.start()] + grown + article.group(2)
+
+
+def _takes_an(term: str) -> bool:
+    return term[:1].casefold() in "aeiou" and not term.casefold().startswith("europe")

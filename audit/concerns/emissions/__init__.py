@@ -14,27 +14,34 @@ Source            SCI, ISO/IEC 21031:2024, (E x I + M) per R; CodeCarbon; error 
 
 from __future__ import annotations
 
-import time
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
-from pydantic import Field
+from pydantic import Field, field_validator
 
+from audit.concerns.emissions.repeats import (
+    WARM_UP_ROWS,
+    Repeats,
+    mean_of_repeats,
+    run_repeats,
+    scaled,
+    uncached_predictor,
+    with_method_error,
+)
 from audit.evidence import Better, Limit, metric
 from audit.plugin import Concern, Evidence, Options, Size, audit
 from audit.statistics.estimate import Estimate
-from core_model.energy import ESTIMATE_ERROR, WORLD, EnergyUse, measure_energy
+from core_model.energy import ESTIMATE_ERROR, WORLD, EnergyUse, grid
+from core_model.errors import OptionUnfit
 from core_model.tasks import Task
 from reports.record import Figure, Finding, Metric, Mitigation, Severity, Verdict
 
 if TYPE_CHECKING:
-    from audit.subject import PredictorLike, Subject
+    from audit.subject import Subject
 
 KWH, GRAMS = "kWh per 1,000 inferences", "g CO2e per 1,000 inferences"
 SCI = "ISO/IEC 21031:2024"
-WARM_UP_ROWS = 32
 
 
 class EmissionsOptions(Options):
@@ -51,35 +58,15 @@ class EmissionsOptions(Options):
         None, gt=0, description="limit for g CO2e per 1,000 inferences; none by default: what is too much is not ours"
     )
 
-
-@dataclass(frozen=True)
-class Repeats:
-    """One sample run several times over. Arrays are (repeats,).
-
-    Attributes:
-        rows: rows a repeat. seconds: wall time of each. uses: what the meter found in each.
-    """
-
-    rows: int
-    seconds: np.ndarray
-    uses: Sequence[EnergyUse]
-
-    @property
-    def problem(self) -> str | None:
-        """Why there is no energy, if there is none."""
-        return next((use.reason or "the meter gave no number" for use in self.uses if use.energy_kwh is None), None)
-
-    def kwh_per_1000(self, part: str | None = None) -> np.ndarray:
-        """Energy per 1,000 inferences of each repeat: of all parts, or of one."""
-        kwh = [(use.energy_kwh or 0.0) if part is None else use.parts_kwh.get(part, 0.0) for use in self.uses]
-        return np.array(kwh) * 1000 / self.rows
-
-    @property
-    def estimated_share(self) -> float:
-        """Share of the energy that no counter gave."""
-        counted = sum(use.parts_kwh.get(part, 0.0) for use in self.uses for part in use.counted)
-        total = sum(use.energy_kwh or 0.0 for use in self.uses)
-        return 1.0 - min(counted / total, 1.0) if total > 0 else 1.0
+    @field_validator("country")
+    @classmethod
+    def _known(cls, country: str) -> str:
+        if country != WORLD:  # the tables are slow to load, and the world is always in them
+            try:
+                country = grid(country).country
+            except OptionUnfit as error:
+                raise ValueError(f"{error.found}; try {error.mend}") from error
+        return country
 
 
 def _planned(size: Size, options: EmissionsOptions) -> Mapping[str, int]:
@@ -98,7 +85,7 @@ def emissions(subject: Subject, options: EmissionsOptions, random: np.random.Gen
     rows = np.sort(random.permutation(len(subject.texts))[: options.rows_per_repeat])
     texts = [subject.texts[int(row)] for row in rows]
     pairs = None if subject.data.pairs is None else [subject.data.pairs[int(row)] for row in rows]
-    runs = run_repeats(uncached_predictor(subject), texts, pairs, options)
+    runs = run_repeats(uncached_predictor(subject), texts, pairs, repeats=options.repeats, country=options.country)
     place = runs.uses[0]
 
     limit = Limit(options.max_grams, "options.max_grams") if options.max_grams is not None else None
@@ -119,75 +106,6 @@ def emissions(subject: Subject, options: EmissionsOptions, random: np.random.Gen
             "repeats": options.repeats,
         },
     )
-
-
-def uncached_predictor(subject: Subject) -> PredictorLike:
-    """A predictor that runs the model each time it is asked; the shared one would answer from its cache.
-
-    A subject planted in memory has no checkpoint to open again: its own predictor is asked, which has no cache.
-    """
-    if getattr(subject.checkpoint, "path", None) is None:
-        return subject.predictor
-    from core_model.prediction import Predictor
-
-    return Predictor(subject.checkpoint, cache=None)
-
-
-def run_repeats(
-    worker: PredictorLike, texts: Sequence[str], pairs: Sequence[str] | None, options: EmissionsOptions
-) -> Repeats:
-    """The sample, run once for nothing (the first call loads the model), then as often as the options say."""
-    worker.predict(texts[:WARM_UP_ROWS], None if pairs is None else pairs[:WARM_UP_ROWS])
-    device = str(getattr(worker, "device", "cpu"))
-    uses, seconds = [], []
-    for _ in range(options.repeats):
-        with measure_energy(country=options.country, interval_seconds=1.0, device=device) as use:
-            started = time.perf_counter()
-            worker.predict(texts, pairs)
-            seconds.append(time.perf_counter() - started)
-        uses.append(use)
-    return Repeats(len(texts), np.array(seconds), uses)
-
-
-def mean_of_repeats(values: np.ndarray) -> Estimate:
-    """Mean of repeats with Student's t interval, cut at 0: neither energy nor speed is negative.
-
-    Args:
-        values: (repeats,), two or more.
-    """
-    from scipy.stats import t
-
-    n, mean = len(values), float(np.mean(values))
-    arm = float(t.ppf(0.975, n - 1) * np.std(values, ddof=1) / np.sqrt(n))
-    return Estimate(mean, max(0.0, mean - arm), mean + arm, n, "Student's t over repeats, cut at 0")
-
-
-def with_method_error(estimate: Estimate, estimated_share: float, error: float = ESTIMATE_ERROR) -> Estimate:
-    """The same mean, and an interval that also holds the truth when the estimated part is wrong by `error` of it.
-
-    An estimate e that is off by at most `error` of the truth comes from a truth in [e / (1 + error), e / (1 - error)].
-    Counted parts are taken as they are.
-
-    Args:
-        estimate: mean with the interval of its repeats.
-        estimated_share: share of the value that no counter gave, in [0, 1].
-        error: largest relative error, in (0, 1).
-    """
-    if estimate.value is None or estimate.low is None or estimate.high is None:
-        return estimate
-    counted = 1 - estimated_share
-    low = estimate.low * (counted + estimated_share / (1 + error))
-    high = estimate.high * (counted + estimated_share / (1 - error))
-    how = f"{estimate.method}; estimated parts widened by a method error of {error:.0%} (arXiv:2509.22092)"
-    return Estimate(estimate.value, low, high, estimate.n, how)
-
-
-def scaled(estimate: Estimate, factor: float) -> Estimate:
-    """The estimate in another unit."""
-    if estimate.value is None or estimate.low is None or estimate.high is None:
-        return estimate
-    value, low, high = (x * factor for x in (estimate.value, estimate.low, estimate.high))
-    return Estimate(value, low, high, estimate.n, estimate.method)
 
 
 def _inference_metrics(runs: Repeats, place: EnergyUse, limit: Limit | None) -> list[Metric]:
@@ -234,7 +152,7 @@ def _training_metrics(subject: Subject, place: EnergyUse) -> list[Metric]:
     def one(value: float | None) -> Estimate:
         if value is None:
             return Estimate.absent(reason or "the training record holds no emissions")
-        return Estimate(value, None, None, 1, "one run, as recorded")
+        return Estimate(value, None, None, 1, "none", reason="one run, as recorded: it has no spread")
 
     definition = "As the trainer's meter recorded it; data preparation and other attempts are left out."
     named = {"training_energy_kwh": (kwh, "kWh"), "training_emissions": (kilograms, "kg CO2e")}

@@ -1,0 +1,161 @@
+"""`aboveboard train`: fine-tune a checkpoint, or build one from scratch, and leave its record beside it."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import click
+
+from audit.commands.arguments import json_option, print_json
+
+if TYPE_CHECKING:
+    from core_model.data import Table
+    from core_model.training import TrainingResult
+
+
+@click.command()
+@click.option("--task", default="classification", show_default=True, metavar="T", help="What the head will do.")
+@click.option(
+    "--base", required=True, metavar="CKPT", help="Folder or hub id to fine-tune; 'none' begins from scratch."
+)
+@click.option(
+    "--architecture",
+    type=click.Path(path_type=Path),
+    metavar="FILE",
+    help="TOML file with the shape of a model from scratch.",
+)
+@click.option("--data", required=True, metavar="FILE", help="Training rows: CSV, TSV, JSONL, Parquet, or a hub name.")
+@click.option("--eval-data", metavar="FILE", help="Rows for the evaluation after each epoch; never trained on.")
+@click.option("--text-column", metavar="C", help="Column of the text.")
+@click.option("--pair-column", metavar="C", help="Column of the second text of a pair.")
+@click.option("--label-column", metavar="C", help="Column of the true label.")
+@click.option("--encoding", metavar="NAME", help="Encoding of the data files, where it is not UTF-8.")
+@click.option("--epochs", type=int, metavar="N", help="Passes over the data. Default: 2.")
+@click.option(
+    "--learning-rate", type=float, metavar="X", help="Peak rate. Default: 5e-5 from a base, 5e-4 from scratch."
+)
+@click.option("--batch-size", type=int, metavar="N", help="Rows in a step. Default: 32.")
+@click.option("--seed", type=int, metavar="N", help="Seed of everything that is random. Default: 0.")
+@click.option("--schedule", metavar="linear|cosine", help="How the rate falls after warm-up. Default: linear.")
+@click.option(
+    "--warmup-share", type=float, metavar="X", help="Share of the steps in which the rate rises. Default: 0.1."
+)
+@click.option("--weight-decay", type=float, metavar="X", help="Decoupled weight decay. Default: 0.01.")
+@click.option("--clip-norm", type=float, metavar="X", help="Longest gradient; 0: never clipped. Default: 1.")
+@click.option(
+    "--label-smoothing", type=float, metavar="X", help="Share of a label spread over all classes. Default: 0."
+)
+@click.option(
+    "--early-stopping",
+    type=int,
+    metavar="PATIENCE",
+    help="Stop after so many epochs without a lower evaluation loss; keep the best.",
+)
+@click.option("--max-length", type=int, metavar="N", help="Tokens of a row; longer ones are cut. Default: the model's.")
+@click.option("--checkpoint-every", type=int, metavar="N", help="Steps between saved states. Default: a minute apart.")
+@click.option("--precision", metavar="auto|float32|bf16", help="Of the forward pass. Default: bf16 where a GPU has it.")
+@click.option("--country", metavar="ISO3", help="Whose electricity, such as DEU. Default: WORLD.")
+@click.option("--resume", is_flag=True, help="Go on with the interrupted run in --out.")
+@click.option("--out", required=True, type=click.Path(path_type=Path), metavar="DIR", help="Folder of the checkpoint.")
+@json_option
+def train(
+    *, task: str, base: str, architecture: Path | None, data: str, eval_data: str | None, resume: bool, out: Path,
+    as_json: bool, **flags: Any,
+) -> None:  # fmt: skip
+    """Train or fine-tune a Transformer.
+
+    Leaves a standard Hugging Face folder in --out, with training_record.json: data and options, evaluation, energy.
+    A run that was interrupted, or killed, goes on with --resume and ends with the same weights.
+
+    \b
+    Examples:
+      aboveboard train --base ./encoder --data train.jsonl --eval-data test.jsonl --out ./classifier
+      aboveboard train --base ./encoder --data train.csv --label-column biased --epochs 3 --out ./classifier
+      aboveboard train --base none --architecture encoder.toml --data train.jsonl --out ./from-scratch
+      aboveboard train --base ./encoder --data train.jsonl --out ./classifier --resume
+    """
+    from core_model.settings import checked
+    from core_model.training_options import TrainingOptions
+
+    columns = {name: flags.pop(name) for name in ("text_column", "pair_column", "label_column", "encoding")}
+    given = {name: value for name, value in flags.items() if value is not None}
+    if given.get("clip_norm") == 0:
+        given["clip_norm"] = None
+    options = checked(TrainingOptions, {"task": task, **given}, where="the command line", write="--{key} ...")
+
+    from audit.commands.train_progress import progress_shown
+    from core_model.architectures import read_architecture
+    from core_model.checkpoint import open_checkpoint
+    from core_model.training import train as run
+    from core_model.training_state import StateFolder
+
+    opened = None if base.lower() == "none" else open_checkpoint(base)
+    shape = None if architecture is None else read_architecture(architecture)
+    rows = _rows(data, columns, "--data")
+    evaluation = None if eval_data is None else _rows(eval_data, columns, "--eval-data")
+    try:
+        with progress_shown() as tell:
+            result = run(
+                options, data=rows, evaluation=evaluation, base=opened, architecture=shape, out=out, resume=resume,
+                progress=tell,
+            )  # fmt: skip
+    except KeyboardInterrupt:
+        kept = StateFolder(out).exists
+        click.echo(
+            "interrupted; what was trained is saved: go on with the same command and --resume"
+            if kept
+            else "interrupted before the first step; nothing is lost",
+            err=True,
+        )
+        click.get_current_context().exit(130)
+    if as_json:
+        print_json({"checkpoint": str(result.path), **result.record.model_dump(mode="json")})
+    else:
+        _tell_result(result, data=data, eval_data=eval_data)
+
+
+def _rows(source: str, columns: dict[str, Any], flag: str) -> Table:
+    """The rows of a file, with what had to be guessed said aloud."""
+    from core_model.data import open_table
+
+    table = open_table(source, labels_required=True, **columns)
+    for what, column in table.guessed.items():
+        click.echo(f"guessed for {flag}: --{what.replace('_', '-')} {column}", err=True)
+    return table
+
+
+def _tell_result(result: TrainingResult, *, data: str, eval_data: str | None) -> None:
+    """What was made, in a few lines, and what to do with it."""
+    import shlex
+
+    from reports.text import terminal_text
+
+    def say(text: str) -> None:
+        click.echo(terminal_text(text))  # labels and names come from files of others
+
+    record = result.record
+    say(f"checkpoint: {result.path}  ({record.parameters:,} parameters, {', '.join(record.labels)})")
+    chosen = record.chosen
+    say(f"weights: of epoch {chosen['epoch']} ({chosen['because']}), sha256 {record.model_sha256}")
+    if record.evaluation is not None:
+        measures = ", ".join(f"{name} {value:.4f}" for name, value in record.evaluation.items() if name != "n")
+        say(f"evaluation: {measures} over {record.evaluation['n']:,} rows")
+    else:
+        say("evaluation: not measured: no --eval-data")
+    if record.data["rows_cut"]:
+        say(f"cut: {record.data['rows_cut']:,} of {record.data['rows']:,} rows were longer than the limit")
+    if record.examples_per_second is not None:
+        say(f"time: {record.seconds:.0f} s, {record.examples_per_second:.0f} rows/s in training steps")
+    energy = record.energy
+    if energy.get("energy_kwh") is not None:
+        say(
+            f"energy: {energy['energy_kwh']:.3g} kWh, {energy['emissions_kg']:.3g} kg CO2e "
+            f"({energy['method']}, {energy['country']})"
+        )
+    else:
+        say(f"energy: not measured: {energy.get('reason')}")
+    for note in record.notes:
+        say(f"note: {note}")
+    rows = shlex.quote(eval_data) if eval_data else "TEST_FILE"
+    say(f"next: aboveboard audit {shlex.quote(str(result.path))} --data {rows} --train-data {shlex.quote(data)}")

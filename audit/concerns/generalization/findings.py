@@ -1,0 +1,124 @@
+"""What a reader should act on, each with a command that mends it.
+
+Severity: high, when the interval breaks the limit; medium, when the fault is real and the limit undecided; low, when it
+is real and no limit is set.
+"""
+
+from __future__ import annotations
+
+import shlex
+from collections.abc import Sequence
+from typing import TYPE_CHECKING
+
+from audit.concerns.generalization.calibration import Mended
+from audit.concerns.generalization.slices import Judged
+from reports.record import Finding, Metric, Mitigation, Severity, Verdict
+
+if TYPE_CHECKING:
+    from audit.subject import Subject
+
+WORTH_TELLING = 0.02  # a gap whose interval begins below this is not worth a reader's time
+
+
+def findings_of(
+    metrics: Sequence[Metric], judged: Sequence[Judged], mended: Mended | None, subject: Subject
+) -> list[Finding]:
+    """All findings, gravest first."""
+    by_name = {m.name: m for m in metrics}
+    found = [
+        *_overfitted(by_name, subject),
+        *_miscalibrated(by_name, mended, subject),
+        *_weak_slice(by_name, judged, subject),
+    ]
+    return sorted(found, key=lambda f: list(Severity).index(f.severity))
+
+
+def severity(found: Metric) -> Severity | None:
+    """How grave a gap or an error is, by its interval; None when there is nothing to tell."""
+    if found.verdict is Verdict.FAIL:
+        return Severity.HIGH
+    if found.value is None or found.interval is None or found.interval[0] <= WORTH_TELLING:
+        return None
+    if found.verdict is Verdict.PASS:
+        return None
+    return Severity.MEDIUM if found.verdict is Verdict.INCONCLUSIVE else Severity.LOW
+
+
+def _overfitted(by_name: dict[str, Metric], subject: Subject) -> list[Finding]:
+    gap = by_name["train_test_accuracy_gap"]
+    grave = severity(gap)
+    if grave is None:
+        return []
+    train, test = by_name["train_accuracy"], by_name["test_accuracy"]
+    return [
+        Finding(
+            id="generalization-overfitted", severity=grave,
+            statement=f"The model finds {train.value:.1%} of the labels of its training rows and {test.value:.1%} of "
+            "those of the test rows: it remembers more than it learned.",
+            metrics=[gap.key, train.key, test.key, "train_test_loss_gap"],
+            mitigation=Mitigation(
+                command=f"{_train(subject)} --eval-data EVAL_FILE --early-stopping 1 --weight-decay 0.1",
+                why="training stops when rows that it does not learn from get worse, and large weights are held back; "
+                "more training rows help most",
+            ),
+        )
+    ]  # fmt: skip
+
+
+def _miscalibrated(by_name: dict[str, Metric], mended: Mended | None, subject: Subject) -> list[Finding]:
+    error = by_name["expected_calibration_error"]
+    grave = severity(error)
+    if grave is None:
+        return []
+    keys, tried = [error.key], ""
+    if mended is not None and mended.temperature.value is not None:
+        sure = "too sure" if mended.temperature.value > 1 else "not sure enough"
+        tried = (
+            f" It is {sure}: its logits divided by {mended.temperature.value:.2f} bring the error from "
+            f"{mended.before.value:.3f} to {mended.after.value:.3f} on rows that did not choose this number."
+        )
+        keys += [
+            "fitted_temperature",
+            "expected_calibration_error_before_temperature",
+            "expected_calibration_error_after_temperature",
+        ]
+    return [
+        Finding(
+            id="generalization-miscalibrated", severity=grave,
+            statement=f"The model's probabilities are off by {error.value:.3f} on average.{tried}",
+            metrics=keys,
+            mitigation=Mitigation(
+                command=f"{_train(subject)} --label-smoothing 0.1",
+                why="smoothed labels keep a model from being too sure (Mueller et al. 2019, arXiv:1906.02629); where "
+                "the weights must stay, divide the logits by fitted_temperature when serving",
+            ),
+        )
+    ]  # fmt: skip
+
+
+def _weak_slice(by_name: dict[str, Metric], judged: Sequence[Judged], subject: Subject) -> list[Finding]:
+    gap = by_name["worst_slice_gap"]
+    grave = severity(gap)
+    if grave is None or not judged:
+        return []
+    worst = judged[0]
+    return [
+        Finding(
+            id="generalization-worst-slice", severity=grave,
+            statement=f"Where {worst.slice.column} is {worst.slice.value!r}, {worst.accuracy.value:.1%} of "
+            f"{worst.accuracy.n} rows are right; elsewhere {gap.value:.1%} more.",
+            metrics=[gap.key, by_name["worst_slice_accuracy"].key],
+            mitigation=Mitigation(
+                command=_train(subject),
+                why="with TRAIN_FILE holding more rows of this slice, or its rows several times",
+            ),
+        )
+    ]  # fmt: skip
+
+
+def _train(subject: Subject) -> str:
+    data = subject.data
+    columns = (
+        f"--text-column {shlex.quote(data.text_column)} --label-column {shlex.quote(data.label_column or 'label')}"
+    )
+    return f"aboveboard train --task classification --base CHECKPOINT --data TRAIN_FILE {columns} --out mended"

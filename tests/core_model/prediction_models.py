@@ -1,0 +1,69 @@
+"""Tiny classifiers of several families with random weights, and the slow loop that every prediction is held against."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from pathlib import Path
+from types import SimpleNamespace
+from typing import Any
+
+import numpy as np
+
+from tests.factories import WORDS, write_checkpoint
+
+SIZES = {"hidden_size": 32, "num_hidden_layers": 2, "num_attention_heads": 4, "intermediate_size": 64}
+FAMILIES: dict[str, dict[str, Any]] = {
+    "bert": {**SIZES, "max_position_embeddings": 64},
+    "roberta": {**SIZES, "max_position_embeddings": 66, "type_vocab_size": 1},
+    "electra": {**SIZES, "max_position_embeddings": 64, "embedding_size": 16},
+    "distilbert": {"dim": 32, "n_layers": 2, "n_heads": 4, "hidden_dim": 64, "max_position_embeddings": 64},
+    "gpt2": {"n_embd": 32, "n_layer": 2, "n_head": 4, "n_positions": 64},
+    "llama": {**SIZES, "num_key_value_heads": 2, "max_position_embeddings": 64},
+}
+
+
+def open_tiny(folder: Path, family: str = "bert", *, pad: bool = True, labels: int = 2) -> Any:
+    """As much of a checkpoint as a predictor needs. Weights are larger than at birth, so that logits spread."""
+    import torch
+    from transformers import AutoConfig, AutoModelForSequenceClassification, AutoTokenizer
+
+    write_checkpoint(folder)
+    tokenizer = AutoTokenizer.from_pretrained(folder)
+    segments = ["token_type_ids"] if family in ("bert", "electra") else []
+    tokenizer.model_input_names = ["input_ids", *segments, "attention_mask"]
+    config = AutoConfig.for_model(
+        family, vocab_size=len(tokenizer), num_labels=labels, pad_token_id=tokenizer.pad_token_id, **FAMILIES[family]
+    )
+    if not pad:
+        config.pad_token_id = None
+    torch.manual_seed(1)
+    model = AutoModelForSequenceClassification.from_config(config)
+    with torch.no_grad():
+        for name, parameter in model.named_parameters():
+            if parameter.dim() == 2 and "embed" not in name:
+                parameter.mul_(5)
+    model.eval()
+    return SimpleNamespace(
+        sha256="d" * 64, max_length=64, load_model=lambda dtype="float32": model, load_tokenizer=lambda: tokenizer
+    )
+
+
+def slow_logits(checkpoint: Any, texts: Sequence[str], pairs: Sequence[str] | None = None) -> np.ndarray:
+    """The plain loop, one row at a time, no padding, no cache."""
+    import torch
+
+    model, tokenizer = checkpoint.load_model(), checkpoint.load_tokenizer()
+    rows = []
+    with torch.no_grad():
+        for row, text in enumerate(texts):
+            second = None if pairs is None else pairs[row]
+            inputs = tokenizer(text, second, truncation=True, max_length=64, return_tensors="pt")
+            rows.append(model(**inputs).logits[0].numpy())
+    return np.stack(rows)
+
+
+def made_up_texts(rows: int, *, seed: int = 0, longest: int = 30) -> list[str]:
+    """Random words over the tiny vocabulary; some texts come twice."""
+    random = np.random.default_rng(seed)
+    texts = [" ".join(random.choice(WORDS, random.integers(1, longest))) for _ in range(rows)]
+    return [texts[i] for i in random.integers(0, rows, rows)]
