@@ -8,9 +8,11 @@ it had measured, and the next run of the same subject, data, options and seed go
 from __future__ import annotations
 
 import hashlib
+import os
 import time
 import traceback
 from collections.abc import Callable, Mapping, Sequence
+from contextlib import AbstractContextManager, nullcontext
 from dataclasses import dataclass, field
 from typing import Any, Literal
 
@@ -52,6 +54,7 @@ class Engine:
         save: called with the record so far, after every audit; writes it atomically.
         keep: called with an audit's tables (a review queue), to write them beside the record.
         tell: called with every event.
+        meter: measures the energy of one audit (`core_model.energy.measure_energy`).
         finish: completes the record before it is sealed (attaches the evidence file).
     """
 
@@ -62,6 +65,7 @@ class Engine:
     save: Callable[[Record], None] = lambda record: None
     keep: Callable[[Tables], None] = lambda tables: None
     tell: Callable[[Event], None] = lambda event: None
+    meter: Callable[[], AbstractContextManager[object]] = nullcontext
     finish: Callable[[Record, Subject], Record] = lambda record, subject: record
     _crashes: dict[str, str] = field(default_factory=dict)
 
@@ -121,22 +125,27 @@ class Engine:
         missing = unmet(plugin, subject)
         if missing is not None:
             return self._result(plugin, Status.NOT_MEASURED, reason=missing[0], supply=missing[1])
+        energy = None
         before, started = subject.predictor.forward_passes, time.monotonic()
         try:
-            evidence = plugin.run(subject.narrowed(plugin), self.options[plugin.id], self._random(plugin))
+            with self.meter() as energy:
+                evidence = plugin.run(subject.narrowed(plugin), self.options[plugin.id], self._random(plugin))
             result = self._measured(plugin, evidence)
             self.keep(evidence.tables)
         except OutputUnwritable:
             raise  # a full disk is the run's trouble, not this audit's
         except Exception as error:
             self._crashes[plugin.id] = traceback.format_exc()
+            if os.environ.get("ABOVEBOARD_DEBUG"):
+                traceback.print_exc()
             reason = f"{type(error).__name__}: {error}".strip().splitlines()[0]
             result = self._result(
-                plugin, Status.ERRORED, reason=reason, supply="aboveboard audit --debug shows where it failed"
+                plugin, Status.ERRORED, reason=reason, supply="aboveboard --debug audit ... shows where it failed"
             )
         cost = Cost(
             seconds=round(time.monotonic() - started, 3),
             forward_passes=subject.predictor.forward_passes - before,
+            energy_kwh=getattr(energy, "energy_kwh", None),
         )
         return result.model_copy(update={"cost": cost})
 

@@ -67,8 +67,8 @@ class PairedRows:
             of = CONFUSION[metric.name]
             return paired_bootstrap_table(
                 counts,
-                lambda t: of(t.reshape(-1, cells, cells, cells).sum(axis=3)),
-                lambda t: of(t.reshape(-1, cells, cells, cells).sum(axis=2)),
+                lambda t: of(t.reshape(-1, cells, cells, cells).sum(axis=2)),  # B: A's answers summed out
+                lambda t: of(t.reshape(-1, cells, cells, cells).sum(axis=3)),  # A
                 random,
             )
         column = metric.slice.get("by")
@@ -110,7 +110,7 @@ class PairedRows:
         if large.sum() < 2:
             return None
         keep, renumbered = large[index], (np.cumsum(large) - 1)[index]
-        positive = (self.targets == self.selected).astype(int)
+        positive = np.asarray(self.targets == self.selected, dtype=int)
         a = (self.a.predicted == self.selected).astype(int)
         b = (self.b.predicted == self.selected).astype(int)
         groups = int(large.sum())
@@ -118,8 +118,8 @@ class PairedRows:
         counts = np.bincount(joint[keep], minlength=groups * 8)
         return paired_bootstrap_table(
             counts,
-            lambda t: gap(t.reshape(-1, groups, 2, 2, 2).sum(axis=4)),
-            lambda t: gap(t.reshape(-1, groups, 2, 2, 2).sum(axis=3)),
+            lambda t: gap(t.reshape(-1, groups, 2, 2, 2).sum(axis=3)),  # B: A's answers summed out
+            lambda t: gap(t.reshape(-1, groups, 2, 2, 2).sum(axis=4)),  # A
             random,
         )
 

@@ -19,6 +19,8 @@ from audit.policy import Policy, read_policy
 from audit.registry import Registry, installed
 from audit.rows import evidence_of
 from audit.subject import Subject
+from audit.verdict import SEVERITY_RULE
+from core_model.energy import measure_energy
 from core_model.errors import DataMissing, OptionUnfit
 from core_model.files import writable_folder, write_atomically
 from reports.document.build import report_html
@@ -63,6 +65,7 @@ class Session:
             save=self._save,
             keep=self._keep,
             tell=tell,
+            meter=measure_energy,
             finish=self._with_evidence,
         )
         try:
@@ -90,6 +93,7 @@ class Session:
                 threads=self.configuration.threads,
             ),
             policy=self.policy.facts if self.policy else None,
+            severity_rule=SEVERITY_RULE,
             claims=[Claim(name=name, value=value, file=file) for name, value, file in checkpoint.claims],
             run=Run(started=datetime.now(UTC).isoformat(timespec="seconds"), command=command),
         )
@@ -171,6 +175,9 @@ def prepare(
     training = None
     if configuration.train_data is not None:
         training = open_table(configuration.train_data, **{**columns, **_columns_of(data)})
+    for table in (data, training):
+        if table is not None and table.has_labels:
+            table.require_two_classes()
     reference = open_checkpoint(configuration.reference) if configuration.reference is not None else None
     out = Path(configuration.out)
     writable_folder(out)

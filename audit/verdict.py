@@ -16,6 +16,11 @@ from typing import Literal
 from audit.statistics.multiplicity import holm, p_value_against_limit
 from reports.record import AuditResult, Metric, Multiplicity, Status, Verdict
 
+SEVERITY_RULE = (
+    "High: the whole interval lies beyond the limit. Medium: a difference is real (its interval excludes none) or a "
+    "limit is in doubt. Low: otherwise worth knowing."
+)
+
 ALPHA = 0.025  # one side of a 95% interval
 
 

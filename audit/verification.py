@@ -115,7 +115,7 @@ def _open(
         label_column=record.data.label_column,
         group_columns=tuple(record.data.group_columns),
         only=tuple(a.id for a in record.audits if a.status is Status.MEASURED),
-        profile=record.environment.profile,  # type: ignore[arg-type]
+        profile=record.environment.profile,
         seed=record.environment.seed,
         threads=record.environment.threads,
         audits={a.id: a.options for a in record.audits if a.status is Status.MEASURED},

@@ -16,6 +16,7 @@ comes from the cache. Two promises hold beside the speed:
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Sequence
+from contextlib import closing
 from functools import cached_property
 from hashlib import blake2b
 from itertools import islice
@@ -194,15 +195,16 @@ class Predictor:
                 self.progress(rows_before + rows * len(answers) // len(inputs.keys), rows_in_all)
 
         try:
-            for batch, logits in self.forward.each(to_do, run, self.threads):
-                self.forward_passes += len(batch)
-                keys = [inputs.keys[row] for row in batch]
-                for key, row in zip(keys, logits, strict=True):
-                    answers.setdefault(key, row.tobytes())  # the first answer stays
-                if self.cache is not None:
-                    self.cache.store(keys, logits, request)
-                    self.cache.flush(force=False)
-                tell()
+            with closing(self.forward.each(to_do, run, self.threads)) as results:
+                for batch, logits in results:
+                    self.forward_passes += len(batch)
+                    keys = [inputs.keys[row] for row in batch]
+                    for key, row in zip(keys, logits, strict=True):
+                        answers.setdefault(key, row.tobytes())  # the first answer stays
+                    if self.cache is not None:
+                        self.cache.store(keys, logits, request)
+                        self.cache.flush(force=False)
+                    tell()
         finally:  # an interrupted request keeps what it has
             theirs = self.cache.flush() if self.cache is not None else {}
         answers.update({key: record[REQUEST_BYTES:] for key, record in theirs.items() if key in answers})

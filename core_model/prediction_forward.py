@@ -8,7 +8,7 @@ threads. On a GPU batches follow each other.
 from __future__ import annotations
 
 import os
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Generator, Iterator, Sequence
 from concurrent.futures import FIRST_COMPLETED, Future, ThreadPoolExecutor, wait
 from contextlib import contextmanager
 from itertools import islice
@@ -94,8 +94,11 @@ class Forward:
 
     def each(
         self, batches: Sequence[np.ndarray], work: Callable[[np.ndarray], Result], threads: int
-    ) -> Iterator[tuple[np.ndarray, Result]]:
-        """`work` on every batch, `threads` of them at a time, one torch thread each; results as they come."""
+    ) -> Generator[tuple[np.ndarray, Result], None, None]:
+        """`work` on every batch, `threads` of them at a time, one torch thread each; results as they come.
+
+        Close the generator when an error ends the loop: torch's own number of threads is then put back at once.
+        """
         if self.device.type != "cpu":
             for batch in batches:
                 yield batch, work(batch)

@@ -7,6 +7,7 @@ models that look at token ids (to find padding or the end) still see them.
 from __future__ import annotations
 
 from collections.abc import Sequence
+from contextlib import closing
 from dataclasses import dataclass
 from threading import get_ident
 from typing import TYPE_CHECKING, Any
@@ -86,19 +87,20 @@ def embedding_gradients(
     hook = forward.model.get_input_embeddings().register_forward_hook(catch)
     try:
         plan = plan_batches(ids.lengths, token_budget, padding=forward.can_pad)
-        for batch, (embeddings, gradients, scores) in forward.each(plan, run, threads):
-            for place, row in enumerate(batch):
-                length = int(ids.lengths[row])
-                tokens = forward.tokenizer.convert_ids_to_tokens(found["input_ids"][row])
-                offsets, sequence = _places(found, int(row))
-                results[int(row)] = EmbeddingGradients(
-                    tokens=tuple(tokens),
-                    offsets=offsets,
-                    sequence=sequence,
-                    embeddings=embeddings[place, :length].copy(),
-                    gradients=gradients[place, :length].copy(),
-                    score=float(scores[place]),
-                )
+        with closing(forward.each(plan, run, threads)) as found_by_batch:
+            for batch, (embeddings, gradients, scores) in found_by_batch:
+                for place, row in enumerate(batch):
+                    length = int(ids.lengths[row])
+                    tokens = forward.tokenizer.convert_ids_to_tokens(found["input_ids"][row])
+                    offsets, sequence = _places(found, int(row))
+                    results[int(row)] = EmbeddingGradients(
+                        tokens=tuple(tokens),
+                        offsets=offsets,
+                        sequence=sequence,
+                        embeddings=embeddings[place, :length].copy(),
+                        gradients=gradients[place, :length].copy(),
+                        score=float(scores[place]),
+                    )
     finally:
         hook.remove()
     return [results[row] for row in range(len(texts))]

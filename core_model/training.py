@@ -78,7 +78,11 @@ def train(
     options = _checked(options, base=base, architecture=architecture, evaluation=evaluation)
     state = StateFolder(out)
     dtype, accelerator = _device(options)
-    identity = _identity(options, data, evaluation, base, architecture, str(dtype).removeprefix("torch."))
+    identity = {
+        **_identity(options, data, evaluation, base, architecture),
+        "dtype": str(dtype).removeprefix("torch."),
+        "processes": accelerator.num_processes,
+    }
     if done := _already_done(out, state, identity, base, resume=resume):
         return done
     with _repeatable():
@@ -122,7 +126,8 @@ def _device(options: TrainingOptions) -> tuple[torch.dtype, Accelerator]:
     import torch
     from accelerate import Accelerator
 
-    accelerator = Accelerator()
+    # Without `cpu`, Accelerate takes the processes that torchrun starts on a machine without a GPU for strangers.
+    accelerator = Accelerator(cpu=not torch.accelerator.is_available())
     able = accelerator.device.type == "cuda" and torch.cuda.is_bf16_supported()
     bf16 = options.precision == "bf16" or (options.precision == "auto" and able)
     return (torch.bfloat16 if bf16 else torch.float32), accelerator
@@ -134,7 +139,6 @@ def _identity(
     evaluation: Table | None,
     base: Checkpoint | None,
     architecture: Architecture | None,
-    dtype: str,
 ) -> dict[str, Any]:
     """What two sessions must share to be one run."""
     return {
@@ -146,7 +150,6 @@ def _identity(
         "evaluation_data_sha256": evaluation.sha256 if evaluation is not None else None,
         "base_sha256": base.sha256 if base is not None else None,
         "architecture": architecture.model_dump(mode="json") if architecture is not None else None,
-        "dtype": dtype,
     }
 
 
@@ -197,6 +200,8 @@ def _loop(
     position = state.load(identity, task.model, optimizer) if resume and state.exists else Position()
     if position.sessions and not position.closed:
         position.killed_sessions += 1
+    if not accelerator.is_main_process:  # the state holds the main process's losses of the epoch; they count once
+        position.epoch_loss, position.epoch_units = 0.0, 0
     position.sessions += 1
     if position.threads not in (None, torch.get_num_threads()):
         position.threads_changed = True

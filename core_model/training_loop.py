@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import math
 import time
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING, Any, Literal
 
 import numpy as np
@@ -121,7 +121,7 @@ class Loop:
     def _step(self, rows: np.ndarray) -> None:
         """One optimizer step over `rows`, (rows_per_step,) or fewer; each process takes its share of them."""
         step, options, examples = self.position.step, self.options, self.task.training
-        torch.manual_seed(_seed(options.seed, step, self.process))
+        self._seed(options.seed, step)
         mine = rows[self.process :: self.processes]
         batch = self._to_device(self.task.batch(examples, mine if len(mine) else rows[:1]))
         for group in self.optimizer.param_groups:
@@ -141,6 +141,14 @@ class Loop:
         self.stepper.zero_grad(set_to_none=True)
         self.position.step += 1
         self.unseen.append((self.position.step, loss.detach(), norm, examples.units(mine)))
+
+    def _seed(self, seed: int, step: int) -> None:
+        """A seed of its own for each step and process."""
+        own = int(np.random.SeedSequence(seed, spawn_key=(step, self.process)).generate_state(1, np.uint64)[0])
+        # Not torch.manual_seed: where there is no GPU it keeps each seed, with a stack trace, for the day one comes.
+        torch.default_generator.manual_seed(own)
+        if self.device.type != "cpu":
+            torch.get_device_module(self.device).manual_seed(own)
 
     @property
     def warmup(self) -> int:
@@ -189,12 +197,13 @@ class Loop:
         """Evaluate, and keep the weights if they are the best."""
         position = self.position
         evaluation = self._evaluate(epoch)
+        loss, units = self._sums([position.epoch_loss, position.epoch_units])
         position.history.append(
             {
                 "epoch": epoch,
                 "step": position.step,
-                "train_loss": position.epoch_loss / position.epoch_units if position.epoch_units else None,
-                "train_n": position.epoch_units,
+                "train_loss": loss / units if units else None,
+                "train_n": round(units),
                 "evaluation": evaluation,
             }
         )
@@ -236,12 +245,17 @@ class Loop:
                 self._tell("evaluating", epoch=epoch)
             self._leave_if_asked()
         names = sorted(sums)
-        together = torch.stack([*(sums[n] for n in names), torch.tensor(float(units), device=self.device).double()])
-        totals = self.accelerator.reduce(together, reduction="sum").cpu().tolist()
+        totals = self._sums([*(sums[name] for name in names), units])
         means = {name: value / totals[-1] for name, value in zip(names, totals, strict=False)}
         if not math.isfinite(means["loss"]):
             self._diverged(f"the evaluation loss is no number after step {self.position.step:,}")
         return {"n": round(totals[-1]), **means}
+
+    def _sums(self, values: Sequence[float | torch.Tensor]) -> list[float]:
+        """Each value summed over the processes."""
+        together = torch.stack([torch.as_tensor(v, dtype=torch.float64, device=self.device) for v in values])
+        total: torch.Tensor = self.accelerator.reduce(together, reduction="sum")
+        return [float(value) for value in total.cpu()]
 
     def _patience_is_out(self) -> bool:
         patience, position = self.options.early_stopping, self.position
@@ -306,8 +320,3 @@ class Loop:
 
     def _to_device(self, batch: Mapping[str, torch.Tensor]) -> dict[str, torch.Tensor]:
         return {name: tensor.to(self.device, non_blocking=True) for name, tensor in batch.items()}
-
-
-def _seed(seed: int, step: int, process: int) -> int:
-    """A seed of its own for each step and process."""
-    return int(np.random.SeedSequence(seed, spawn_key=(step, process)).generate_state(1, np.uint64)[0])

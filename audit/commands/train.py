@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -109,6 +110,8 @@ def train(
             err=True,
         )
         click.get_current_context().exit(130)
+    if os.environ.get("RANK", "0") != "0":
+        return  # one of torchrun's processes speaks for all
     if as_json:
         print_json({"checkpoint": str(result.path), **result.record.model_dump(mode="json")})
     else:

@@ -1,19 +1,39 @@
-"""Calibration: when the model says 0.8, is it right in 80 of 100?"""
+"""Calibration: when the model says 0.8, is it right in 80 of 100, and does it know which rows it gets wrong?
+
+`expected_calibration_error` gives the debiased ECE with the bins of its reliability diagram, `brier_score` the mean
+squared distance of the probabilities from the truth, `risk_coverage` the error rate among the rows of which the model
+is surest.
+"""
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 import numpy as np
 
-from audit.statistics.bootstrap import bootstrap_mean, interval_of_draws, weight_blocks
+from audit.statistics.bootstrap import bootstrap_mean, equal_tailed, exponential_weights
 from audit.statistics.estimate import Estimate
-from audit.statistics.proportions import proportion
+from audit.statistics.proportions import proportion, two_sided_z
+
+ECE = (
+    "parametric bootstrap inverted along the observed gaps (after Stuart and Ord's test inversion); "
+    "value debiased as in Kumar et al. 2019, arXiv:1909.10155"
+)
+AURC = "Bayesian bootstrap, half a wrong and half a right row of prior at random ranks, equal tails (Rubin 1981)"
+DRAWS = 2000
+COVERAGES = (0.1, 0.2, 0.3, 0.4, 0.5, 0.6, 0.7, 0.8, 0.9, 1.0)
 
 
 @dataclass(frozen=True)
 class Bin:
-    """One dot of the reliability diagram."""
+    """One dot of the reliability diagram.
+
+    Attributes:
+        confidence: mean confidence of the bin's rows.
+        accuracy: share of them that is right, with its Wilson interval.
+        n: rows in the bin.
+    """
 
     confidence: float
     accuracy: Estimate
@@ -22,7 +42,13 @@ class Bin:
 
 @dataclass(frozen=True)
 class RiskAtCoverage:
-    """One dot of the risk-coverage curve."""
+    """One dot of the risk-coverage curve.
+
+    Attributes:
+        coverage: share of rows that are answered, surest first.
+        risk: share of them that is wrong, with its Wilson interval.
+        threshold: confidence of the least sure row that is answered.
+    """
 
     coverage: float
     risk: Estimate
@@ -38,35 +64,73 @@ def expected_calibration_error(
     equal_mass: bool = True,
     level: float = 0.95,
 ) -> tuple[Estimate, list[Bin]]:
-    """Debiased expected calibration error and the bins behind it."""
+    """Debiased expected calibration error, and the bins behind it. 0 is calibrated; unit: share of rows.
+
+    ECE = sum over bins of n_b / n * |accuracy_b - confidence_b|. Noise alone makes each term positive, so the plain
+    value of a calibrated model is not 0. The value here has the bias removed that resampled labels show; it is what
+    the uncertainty-calibration package calls `get_calibration_error(p=1, debias=True)`, save that it stops at 0.
+
+    The interval asks which size s of the gaps seen, (accuracy - confidence) * s, would make an ECE as large, or as
+    small, as the one seen, and reads s back as an ECE: a calibrated model's interval starts at 0.
+    What happens inside a bin stays unseen, so any binned ECE is at most the true one.
+
+    Args:
+        confidence: (rows,) probability of the predicted class, in [0, 1].
+        correct: (rows,) bool, whether the prediction is right.
+        random: draws the labels' noise.
+        bins: how many.
+        equal_mass: bins of equally many rows (ties in confidence stay in row order); otherwise of equal width.
+        level: nominal coverage.
+    Returns: the estimate and the bins, least confident first; absent without rows.
+    Raises: ValueError when a confidence lies outside [0, 1].
+    Source: Naeini et al. 2015; Kumar, Liang and Ma 2019, arXiv:1909.10155; Nixon et al. 2019 for equal mass.
+    """
     p, hit = np.asarray(confidence, dtype=np.float64), np.asarray(correct, dtype=bool)
     if len(p) == 0:
         return Estimate.absent("no rows"), []
-    order = np.argsort(p, kind="stable")
-    parts = [part for part in np.array_split(order, bins) if len(part)] if equal_mass else [
-        part for b in range(bins) if len(part := np.flatnonzero(np.minimum((p * bins).astype(int), bins - 1) == b))
-    ]
+    if not (p.min() >= 0 and p.max() <= 1):
+        raise ValueError("confidences lie in [0, 1]")
+    parts = _parts(p, bins, equal_mass=equal_mass)
     table = [Bin(float(p[i].mean()), proportion(int(hit[i].sum()), len(i), confidence=level), len(i)) for i in parts]
-    n = np.array([b.n for b in table])
-    gap = np.array([b.accuracy.value - b.confidence for b in table])  # type: ignore[operator]
-    error = np.sqrt(np.array([max(hit[i].var(), (p[i] * (1 - p[i])).mean()) for i in parts]) / n)
-    draws = np.abs(gap + error * random.standard_normal((2000, len(gap)))) @ (n / n.sum())
-    plug_in = float(np.abs(gap) @ (n / n.sum()))
-    value = max(0.0, 2 * plug_in - float(draws.mean()))
-    return interval_of_draws(value, draws - draws.mean() + value, n=len(p), method="first version", confidence=level), table
+    share = np.array([b.n for b in table]) / len(p)
+    accuracy = np.array([hit[i].mean() for i in parts])
+    gap = accuracy - np.array([b.confidence for b in table])
+    seen = float(np.abs(gap) @ share)
+    noise = random.standard_normal((DRAWS, len(gap)))
+    counts = share * len(p)
+    label_noise = np.sqrt(accuracy * (1 - accuracy) / counts)
+    bias = float((np.abs(gap + label_noise * noise) @ share).mean()) - seen
+    value = max(0.0, seen - bias)
+    # A bin without a single error shows no spread of its own; what its confidence promises stands in.
+    promised = np.array([(p[i] * (1 - p[i])).mean() for i in parts])
+    error = np.sqrt(np.maximum(accuracy * (1 - accuracy), promised) / counts)
+    low, high = _sizes(gap, error, share, seen, noise, tail=(1 - level) / 2)
+    return Estimate(value, min(low, value), min(1.0, max(high, value)), len(p), ECE, level), table
 
 
 def brier_score(
     probabilities: np.ndarray, targets: np.ndarray, random: np.random.Generator, *, confidence: float = 0.95
 ) -> Estimate:
-    """Mean squared distance of probabilities (rows, classes) from the truth, targets (rows,)."""
+    """Mean squared distance of the probabilities from the truth; lower is better.
+
+    Two classes: mean of (p - y)^2, in [0, 1]. More: summed over classes, in [0, 2] (Brier's own scale). These are
+    scikit-learn's defaults.
+
+    Args:
+        probabilities: (rows, classes), rows sum to 1.
+        targets: (rows,) class index.
+        random: seeds the resamples.
+    Source: Brier 1950, Monthly Weather Review 78:1.
+    """
     probabilities, targets = np.asarray(probabilities, dtype=np.float64), np.asarray(targets)
     if len(targets) == 0:
         return Estimate.absent("no rows")
-    loss = ((probabilities - np.eye(probabilities.shape[1])[targets]) ** 2).sum(axis=1)
-    if probabilities.shape[1] == 2:
-        loss = loss / 2
-    return bootstrap_mean(loss, random, confidence=confidence, bounds=(0, 1 if probabilities.shape[1] == 2 else 2))
+    classes = probabilities.shape[1]
+    loss = ((probabilities - np.eye(classes)[targets]) ** 2).sum(axis=1)
+    top = 2.0
+    if classes == 2:
+        loss, top = loss / 2, 1.0
+    return bootstrap_mean(np.minimum(loss, top), random, confidence=confidence, bounds=(0.0, top))
 
 
 def risk_coverage(
@@ -74,27 +138,77 @@ def risk_coverage(
     correct: np.ndarray,
     random: np.random.Generator,
     *,
-    coverages: tuple[float, ...] = (0.1, 0.2, 0.3, 0.4, 0.5, 0.6, 0.7, 0.8, 0.9, 1.0),
+    coverages: Sequence[float] = COVERAGES,
     resamples: int = 2000,
     level: float = 0.95,
 ) -> tuple[Estimate, list[RiskAtCoverage]]:
-    """Area under the risk-coverage curve, and the curve at fixed coverages."""
+    """Area under the risk-coverage curve (lower is better), and the curve at fixed coverages.
+
+    The area is the error rate among the i surest rows, averaged over i. Rows of equal confidence are taken in a random
+    order.
+
+    Args:
+        confidence: (rows,) higher is surer.
+        correct: (rows,) bool.
+        random: orders ties and seeds the resamples.
+        coverages: shares of rows at which the curve is read, in (0, 1].
+        resamples: draws behind the area's interval.
+        level: nominal coverage of the intervals.
+    Source: Geifman and El-Yaniv 2017, arXiv:1705.08500; Geifman et al. 2019, arXiv:1805.08206.
+    """
     p, wrong = np.asarray(confidence, dtype=np.float64), ~np.asarray(correct, dtype=bool)
     n = len(p)
     if n == 0:
         return Estimate.absent("no rows"), []
-    order = np.argsort(-p, kind="stable")
-    sorted_wrong = wrong[order].astype(np.float64)
-
-    def area(weights: np.ndarray) -> np.ndarray:
-        risk = np.cumsum(weights * sorted_wrong, axis=1) / np.cumsum(weights, axis=1)
-        return (weights * risk).sum(axis=1) / weights.sum(axis=1)
-
-    value = float(area(np.ones((1, n)))[0])
-    draws = np.concatenate([area(w) for w in weight_blocks(n, random, resamples)])
+    [tie_breaker] = random.spawn(1)
+    order = np.lexsort((tie_breaker.random(n), -p))
+    ordered = wrong[order].astype(np.float64)
+    value = float((np.cumsum(ordered) / np.arange(1, n + 1)).mean())
+    draws = []
+    for child, weights in exponential_weights(n, random, resamples):
+        wrong_weights = weights * ordered
+        each = np.arange(len(weights))
+        for target in ((weights, wrong_weights), (weights,)):  # half a wrong row, then half a right one
+            rank, extra = child.integers(0, n, len(weights)), child.standard_gamma(0.5, len(weights))
+            for matrix in target:
+                matrix[each, rank] += extra
+        risk = np.cumsum(wrong_weights, axis=1) / np.cumsum(weights, axis=1)
+        draws.append((weights * risk).sum(axis=1) / weights.sum(axis=1))
     curve = []
     for coverage in coverages:
-        rows = max(1, round(coverage * n))
-        risk = proportion(int(sorted_wrong[:rows].sum()), rows, confidence=level)
-        curve.append(RiskAtCoverage(coverage, risk, float(p[order[rows - 1]])))
-    return interval_of_draws(value, draws, n=n, method="Bayesian bootstrap (Rubin 1981)", confidence=level), curve
+        rows = min(n, max(1, round(coverage * n)))
+        risk_here = proportion(int(ordered[:rows].sum()), rows, confidence=level)
+        curve.append(RiskAtCoverage(coverage, risk_here, float(p[order[rows - 1]])))
+    return equal_tailed(value, np.concatenate(draws), n=n, method=AURC, confidence=level), curve
+
+
+def _parts(p: np.ndarray, bins: int, *, equal_mass: bool) -> list[np.ndarray]:
+    """Row indices of each bin that has rows, least confident first."""
+    if equal_mass:
+        return [part for part in np.array_split(np.argsort(p, kind="stable"), bins) if len(part)]
+    place = np.minimum((p * bins).astype(int), bins - 1)
+    return [part for b in range(bins) if len(part := np.flatnonzero(place == b))]
+
+
+def _sizes(
+    gap: np.ndarray, error: np.ndarray, share: np.ndarray, seen: float, noise: np.ndarray, *, tail: float
+) -> tuple[float, float]:
+    """ECE of the smallest and of the largest size of the gaps that does not make the ECE seen surprising."""
+    two_sided_z(1 - 2 * tail)  # refuses what is not a confidence
+
+    def crossing(direction: np.ndarray, quantile: float) -> float:
+        """The ECE of gaps along a direction at which this quantile of the ECE equals the one seen, or 0."""
+        unit = float(np.abs(direction) @ share)
+        if unit == 0:
+            return 0.0
+        low, high = 0.0, (seen + 10 * float(error @ share)) / unit
+        for _ in range(30):
+            middle = (low + high) / 2
+            ece = np.quantile(np.abs(middle * direction + error * noise) @ share, quantile)
+            low, high = (middle, high) if ece < seen else (low, middle)
+        return high * unit if low > 0 else 0.0
+
+    # Half of the gaps seen is noise. The fewer bins the true gaps sit in, the less noise adds to the ECE, so the upper
+    # end takes the gaps without their noise, which leaves the few that stand out.
+    clear = np.sqrt(np.maximum(0, gap**2 - error**2))
+    return crossing(gap, 1 - tail), crossing(clear if clear.any() else error, tail)

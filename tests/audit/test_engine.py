@@ -52,6 +52,12 @@ def test_the_traceback_of_a_crash_is_kept_out_of_the_record(subject):
     assert "Traceback" in running.crash("availability")
 
 
+def test_debug_shows_where_an_audit_crashed(subject, monkeypatch, capsys):
+    monkeypatch.setenv("ABOVEBOARD_DEBUG", "1")
+    engine(plugins.availability).run(subject, frame())
+    assert "planted crash" in capsys.readouterr().err
+
+
 def test_an_unmet_need_is_not_measured_and_says_which_flag_supplies_it(subject):
     [result] = engine(plugins.fairness).run(subject, frame()).audits
     assert result.status is Status.NOT_MEASURED

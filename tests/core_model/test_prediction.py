@@ -10,6 +10,7 @@ import numpy as np
 import pytest
 
 from core_model import prediction
+from core_model.checkpoint import open_checkpoint
 from core_model.errors import DataDamaged
 from core_model.prediction import PredictionCache, Predictor
 from core_model.prediction_cache import scope_of
@@ -265,9 +266,32 @@ def test_texts_and_pairs_of_different_number_are_refused(bert):
         predictor_of(bert).predict(["a", "b"], ["c"])
 
 
-def test_the_number_of_torch_threads_is_left_as_it_was(bert):
+def test_the_number_of_torch_threads_is_left_as_it_was_also_by_an_interruption(bert):
     import torch
 
     before = torch.get_num_threads()
-    predictor_of(bert, threads=3).predict(made_up_texts(30))
-    assert torch.get_num_threads() == before
+    torch.set_num_threads(2)
+    try:
+        predictor = predictor_of(bert, threads=3)
+        predictor.predict(made_up_texts(30))
+        assert torch.get_num_threads() == 2
+
+        def interrupt(done: int, total: int) -> None:
+            raise KeyboardInterrupt
+
+        predictor.progress = interrupt
+        with pytest.raises(KeyboardInterrupt) as kept:  # the traceback lives on, and with it every frame
+            predictor.predict(made_up_texts(60, seed=5))
+        assert torch.get_num_threads() == 2 and kept.tb
+    finally:
+        torch.set_num_threads(before)
+
+
+def test_it_asks_a_checkpoint_of_this_suite(checkpoint, tmp_path):
+    opened = open_checkpoint(checkpoint)
+    texts = made_up_texts(30)
+    first = Predictor(opened, cache=PredictionCache.default(opened)).predict(texts)
+    np.testing.assert_allclose(first.logits, slow_logits(opened, texts), atol=1e-5)
+    again = Predictor(opened, cache=PredictionCache.default(opened))
+    assert again.predict(texts).logits.tobytes() == first.logits.tobytes()
+    assert again.forward_passes == 0

@@ -1,0 +1,1 @@
+"""Attacks on a trained model's privacy, and the statistics of their scores."""
