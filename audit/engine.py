@@ -90,7 +90,7 @@ class Engine:
                 continue
             plugin = next(p for p in self.registry.plugins if p.id == audit_id)
             self.tell(Event(audit_id, "started", place, total))
-            results[audit_id] = done = self._one(plugin, subject)
+            results[audit_id] = done = _placed(self._one(plugin, subject), frame)
             self._write(frame, results, begun, subject)
             self.tell(Event(audit_id, done.status.value, place, total, done.cost.seconds, done.reason or ""))
         return self._write(frame, results, begun, subject)
@@ -211,6 +211,23 @@ class Engine:
         record = self.finish(record, subject).sealed()
         self.save(record)
         return record
+
+
+def _placed(result: AuditResult, frame: Record) -> AuditResult:
+    """The result with this run's places in the commands of its mends, so that they can be copied as they stand."""
+    findings = [
+        finding
+        if finding.mitigation is None
+        else finding.model_copy(
+            update={
+                "mitigation": finding.mitigation.model_copy(
+                    update={"command": frame.with_places(finding.mitigation.command)}
+                )
+            }
+        )
+        for finding in result.findings
+    ]
+    return result.model_copy(update={"findings": findings})
 
 
 def unmet(plugin: Plugin, subject: Subject) -> tuple[str, str] | None:

@@ -14,6 +14,10 @@ from core_model.errors import CheckpointDamaged, CheckpointUnsafe, TaskUnfit
 from core_model.tasks import Task
 
 CLAIM_FILES = ("privacy.json", "training_record.json", "federated_record.json")
+TRAINING_CLAIMS = re.compile(  # of a training record, what a reader of an audit holds the checkpoint to
+    r"task|base\.(name|sha256)|data\.(name|sha256|rows)|evaluation\.\w+|options\.epochs|seed|model_sha256"
+    r"|energy\.(energy_kwh|emissions_kg|method)|tool\.(name|version)"
+)
 LARGEST_CLAIM_FILE = 16 * 2**20  # bytes; a record with a long loss curve is about 1 MB
 MOST_CLAIMS = 200  # per file
 HEADS = {
@@ -142,12 +146,16 @@ def gather_facts(config: Mapping[str, Any], tensors: Mapping[str, Tensor], notes
 def read_claims(folder: Path) -> tuple[tuple[str, Any, str], ...]:
     """What the checkpoint's own records assert: scalars, nested names joined by dots, at most 200 a file.
 
+    Of a training record only `TRAINING_CLAIMS`: the rest says how, not what. Whole, it is `Checkpoint.training_record`.
+
     Raises: CheckpointDamaged when a record is no JSON object.
     """
     claims: list[tuple[str, Any, str]] = []
     for name in CLAIM_FILES:
         if path := checked(folder, name):
-            found = list(_scalars(read_json(path, largest=LARGEST_CLAIM_FILE), ""))
+            found = _scalars(read_json(path, largest=LARGEST_CLAIM_FILE), "")
+            if name == "training_record.json":
+                found = [claim for claim in found if TRAINING_CLAIMS.fullmatch(claim[0])]
             claims += [(field, value, name) for field, value in found[:MOST_CLAIMS]]
     return tuple(claims)
 

@@ -4,8 +4,8 @@ What it holds    A ledger of phases: so many steps with this noise and this samp
                  read again after a restart, so that nothing spent is ever forgotten.
 How to read it   (epsilon, delta): seeing the model multiplies the odds that a given row was in the training data by at
                  most e^epsilon, except with probability delta. Epsilons are composed over phases, never added.
-Neighbours       Poisson sampling: data sets that differ by one row added or removed. Without it: one row replaced by an
-                 empty one that contributes nothing ("zero-out"), because a removed row would shift all batches behind it.
+Neighbours       Poisson sampling: data sets that differ by one row added or removed. Without it: one row replaced by
+                 an empty one that contributes nothing ("zero-out"): a removed row would shift all batches behind it.
 Not covered      Phases chosen after a look at the private data or at earlier phases' results need a privacy filter
                  (Feldman and Zrnic 2021, arXiv:2008.11193); the calibration here fixes them beforehand.
 Source           Abadi et al. 2016, arXiv:1607.00133; Dong, Roth and Su 2019, arXiv:1905.02383 (Gaussian composition).
@@ -26,6 +26,7 @@ Accountant = Literal["prv", "rdp"]
 Sampling = Literal["poisson", "none"]
 ACCOUNTANTS = {"prv": prv_epsilon, "rdp": rdp_epsilon}
 KIND = "privacy ledger"
+LEAST_NOISE = 1e-6  # far below any that protects, and accountants still compute with it
 
 
 @dataclass(frozen=True)
@@ -48,8 +49,11 @@ class Phase:
     sampling: Sampling = "poisson"
 
     def __post_init__(self) -> None:
-        if not (isfinite(self.noise_multiplier) and self.noise_multiplier >= 0):
-            raise OptionUnfit(f"noise multiplier is {self.noise_multiplier}", mend="a number of 0 or more")
+        if not (self.noise_multiplier == 0 or LEAST_NOISE <= self.noise_multiplier < inf):
+            raise OptionUnfit(
+                f"noise multiplier is {self.noise_multiplier}",
+                mend=f"0 (no noise), or a number of {LEAST_NOISE:g} or more",
+            )
         if not 0 < self.sampling_rate <= 1:
             raise OptionUnfit(f"sampling rate is {self.sampling_rate}", mend="batch size / rows, above 0 and at most 1")
         if not isinstance(self.steps, int) or self.steps < 1:
@@ -126,9 +130,7 @@ class Ledger:
         gaussian = [(1 / sqrt(precision), 1.0, 1)] if precision else []
         return [(noise, rate, steps) for (noise, rate), steps in sampled.items()] + gaussian
 
-    def would_exceed(
-        self, budget: Budget, *, after: Phase | None = None, accountant: Accountant = "prv"
-    ) -> bool:
+    def would_exceed(self, budget: Budget, *, after: Phase | None = None, accountant: Accountant = "prv") -> bool:
         """Whether epsilon at the budget's delta is above the budget's epsilon, once `after` is spent, too."""
         ledger = self if after is None else self.spend(after)
         return ledger.epsilon(budget.delta, accountant=accountant) > budget.epsilon

@@ -10,6 +10,7 @@ from collections.abc import Callable
 from math import exp, inf, log
 
 from core_model.errors import OptionUnfit
+from privacy.accountants import QUICK, rdp_epsilon
 from privacy.accounting import Accountant, Budget, Ledger, Phase, Sampling
 
 SMALLEST_NOISE, LARGEST_NOISE = 0.1, 1_000.0  # below, PRV overflows; above, no gradient is left
@@ -30,29 +31,36 @@ def noise_multiplier_for(
     Returns: noise multiplier; its epsilon is at most `epsilon`. Never below 0.1, even for a generous epsilon.
     Raises: OptionUnfit when even a noise multiplier of 1,000 is too little, or a value cannot be.
     """
-    budget, ledger = Budget(epsilon, delta), spent or Ledger()
+    Budget(epsilon, delta)  # refuses what cannot be
+    ledger = spent or Ledger()
 
-    def epsilon_of(noise: float, by: Accountant) -> float:
-        return ledger.spend(Phase(noise, sampling_rate, steps, sampling)).epsilon(delta, accountant=by)
+    def spent_with(noise: float) -> Ledger:
+        return ledger.spend(Phase(noise, sampling_rate, steps, sampling))
+
+    def epsilon_of(noise: float) -> float:
+        return spent_with(noise).epsilon(delta, accountant=accountant)
+
+    def roughly(noise: float) -> float:
+        return rdp_epsilon(spent_with(noise).releases(), delta, orders=QUICK)
 
     if ledger.epsilon(delta, accountant=accountant) >= epsilon:
         raise OptionUnfit(
             f"the budget of epsilon {epsilon:g} at delta {delta:g} is spent already",
             mend="--epsilon with a larger number, or no further steps",
         )
-    start = _by_doubling(lambda noise: epsilon_of(noise, "rdp"), budget)
-    if start is not None and accountant == "prv":  # the cheap bound goes most of the way
-        start = _meet(lambda noise: epsilon_of(noise, "rdp"), epsilon, safe=start, limit=SMALLEST_NOISE, slope=-1.5)
-    if start is None:  # PRV is tighter: it may still reach what RDP cannot
-        closest = epsilon_of(LARGEST_NOISE, accountant)
-        if closest > epsilon:
-            raise OptionUnfit(
-                f"epsilon {epsilon:g} at delta {delta:g} cannot be reached in {steps:,} steps at sampling rate "
-                f"{sampling_rate:.3g}: with a noise multiplier of {LARGEST_NOISE:,.0f} it is still {closest:.3g}",
-                mend="--epsilon with a larger number, fewer --epochs, or more rows",
-            )
-        start = LARGEST_NOISE
-    return _meet(lambda noise: epsilon_of(noise, accountant), epsilon, safe=start, limit=SMALLEST_NOISE, slope=-1.5)
+    start = _by_doubling(roughly, epsilon, first=SMALLEST_NOISE)
+    if start is not None:  # the quick bound goes most of the way
+        start = _meet(roughly, epsilon, safe=start, limit=SMALLEST_NOISE, slope=-1.5)
+    # PRV may reach what the quick bound cannot, and for a tiny epsilon its rounding may need a little more.
+    start = _by_doubling(epsilon_of, epsilon, first=start or LARGEST_NOISE)
+    if start is None:
+        raise OptionUnfit(
+            f"epsilon {epsilon:g} at delta {delta:g} cannot be reached in {steps:,} steps at sampling rate "
+            f"{sampling_rate:.3g}: with a noise multiplier of {LARGEST_NOISE:,.0f} it is still "
+            f"{epsilon_of(LARGEST_NOISE):.3g}",
+            mend="--epsilon with a larger number, fewer --epochs, or more rows",
+        )
+    return _meet(epsilon_of, epsilon, safe=start, limit=SMALLEST_NOISE, slope=-1.5)
 
 
 def steps_left(
@@ -74,11 +82,11 @@ def steps_left(
     return round(_meet(epsilon_of, budget.epsilon, safe=1.0, limit=float(MOST_STEPS), slope=0.6, whole=True))
 
 
-def _by_doubling(epsilon_of: Callable[[float], float], budget: Budget) -> float | None:
-    """The first noise of 0.1, 0.2, 0.4 ... 1,000 that keeps the promise; None where none does."""
-    noise = SMALLEST_NOISE
-    while epsilon_of(noise) > budget.epsilon:
-        if noise == LARGEST_NOISE:
+def _by_doubling(epsilon_of: Callable[[float], float], target: float, *, first: float) -> float | None:
+    """The first noise of `first`, twice that, four times ... 1,000 that keeps the promise; None where none does."""
+    noise = first
+    while epsilon_of(noise) > target:
+        if noise >= LARGEST_NOISE:
             return None
         noise = min(2 * noise, LARGEST_NOISE)
     return noise

@@ -64,13 +64,16 @@ def p_value(correct: int, guesses: int, canaries: int, *, epsilon: float, delta:
 
     Source: Steinke et al. 2023, theorem 5.2.
     """
-    from scipy.stats import binom
+    from scipy.special import betainc, gammaln, xlog1py, xlogy
 
     right = 1 / (1 + exp(-epsilon))  # how often randomized response tells the truth
-    value = float(binom.sf(correct - 1, guesses, right))
-    if delta > 0 and correct > 0:
-        within = np.cumsum(binom.pmf(np.arange(correct - 1, -1, -1), guesses, right))  # (v,) P[v - i <= B < v]
-        value += 2 * canaries * delta * float(np.max(within / np.arange(1, correct + 1)))
+    value = float(betainc(correct, guesses - correct + 1, right)) if correct else 1.0  # beta, the binomial's upper tail
+    if delta > 0 and correct:
+        fewer = np.arange(correct - 1, -1, -1)  # v - 1, v - 2 ... 0
+        log_choices = gammaln(guesses + 1) - gammaln(fewer + 1) - gammaln(guesses - fewer + 1)
+        exactly = np.exp(log_choices + xlogy(fewer, right) + xlog1py(guesses - fewer, -right))
+        alpha = float(np.max(np.cumsum(exactly) / np.arange(1, correct + 1)))
+        value += 2 * canaries * delta * alpha
     return min(value, 1.0)
 
 

@@ -10,6 +10,7 @@ from __future__ import annotations
 
 import hashlib
 import math
+import shlex
 from enum import StrEnum
 from html import escape
 from typing import Any, Literal
@@ -320,11 +321,36 @@ class Record(Part):
             result.pop("cost")
             result["figures"] = [f for f in result["figures"] if not f["volatile"]]
             result["findings"] = [f for f in result["findings"] if not f["volatile"]]
+            for finding in result["findings"]:
+                if finding["mitigation"]:
+                    finding["mitigation"]["command"] = self._without_places(finding["mitigation"]["command"])
             for metric in result["metrics"]:
                 if metric["volatile"]:
                     for key in ("value", "interval", "verdict", "rows_needed", "reason", "n", "p_value", "p_adjusted"):
                         metric.pop(key)
         return document
+
+    @property
+    def places(self) -> dict[str, str]:
+        """What the placeholders of a mend's command stand for in this run: CHECKPOINT, TEST_FILE, TRAIN_FILE."""
+        found = {
+            "CHECKPOINT": self.subject.location,
+            "TEST_FILE": self.data.location,
+            "TRAIN_FILE": self.training_data.location if self.training_data else None,
+        }
+        return {placeholder: shlex.quote(place) for placeholder, place in found.items() if place}
+
+    def with_places(self, command: str) -> str:
+        """A mend's command with this run's places in it, ready to copy."""
+        for placeholder, place in self.places.items():
+            command = f" {command} ".replace(f" {placeholder} ", f" {place} ")[1:-1]
+        return command
+
+    def _without_places(self, command: str) -> str:
+        """The inverse: where the files lay on this disk is no part of what was found."""
+        for placeholder, place in self.places.items():
+            command = f" {command} ".replace(f" {place} ", f" {placeholder} ")[1:-1]
+        return command
 
     def sealed(self) -> Record:
         """This record with its content hash filled in."""

@@ -23,7 +23,7 @@ def demo(out: Path, profile: str, rows: int | None, retrain: bool, as_json: bool
     """Fine-tune MiniLM (22.7 M parameters) on RedditBias (11,464 real comments) and audit the result.
 
     About 6 minutes on two cores the first time; a second run keeps the checkpoint. The comments are offensive: the
-    report folds them. Writes DIR/data, DIR/checkpoint and DIR/audit/report.html.
+    report folds them. Writes DIR/data, DIR/minilm-redditbias and DIR/audit/report.html.
 
     \b
     Examples:
@@ -41,7 +41,7 @@ def demo(out: Path, profile: str, rows: int | None, retrain: bool, as_json: bool
     train_file, test_file = write_redditbias(out / "data")
     if rows is not None:
         train_file, test_file = _thinned(train_file, rows), _thinned(test_file, max(50, rows // 4))
-    checkpoint = _trained(out / "checkpoint", encoder, train_file, test_file, retrain=retrain)
+    checkpoint = _trained(out / "minilm-redditbias", encoder, train_file, test_file, retrain=retrain)
     flags: dict[str, Any] = {
         "data": str(test_file),
         "train_data": str(train_file),

@@ -3,7 +3,7 @@
 from audit.statistics.bootstrap import bootstrap_mean, bootstrap_rows, bootstrap_table
 from audit.statistics.calibration import Bin, RiskAtCoverage, brier_score, expected_calibration_error, risk_coverage
 from audit.statistics.estimate import Estimate
-from audit.statistics.group_table import group_counts, rate_parts, rates
+from audit.statistics.group_table import group_counts, rate_parts, rates, resampled_counts
 from audit.statistics.multiplicity import benjamini_hochberg, holm, p_value_against_limit
 from audit.statistics.paired import paired_bootstrap_rows, paired_bootstrap_table
 from audit.statistics.power import minimum_detectable_effect
@@ -42,6 +42,7 @@ __all__ = [
     "rate_parts",
     "rates",
     "ratio_of_proportions",
+    "resampled_counts",
     "risk_coverage",
     "smallest_over_largest",
     "wilson_bounds",

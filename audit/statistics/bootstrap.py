@@ -105,16 +105,16 @@ def bootstrap_rows(
         value = float(np.asarray(combine(mean)).ravel()[0])
         if not np.isfinite(value):
             return Estimate.absent("the statistic does not exist on these rows", n=n)
-        _, spread = _replicate(units, np.ones((1, len(units))), combine, step)
+        _, spread, scale = _replicate(units, np.ones((1, len(units))), combine, step)
         method = STUDENTIZED if clusters is None else CLUSTERED
-        # Rounding leaves a constant column a spread of about 1e-17 of its size.
-        if len(units) < 2 or not spread[0] > 1e-12 * max(1e-300, abs(value)):
+        # Rounding leaves rows that say the same a spread of about 1e-12 of what stands in them.
+        if len(units) < 2 or not spread[0] > 1e-9 * scale[0] + 1e-12 * abs(value):
             what = "row" if clusters is None else "cluster"
             why = f"every {what} says the same: resampling {len(units)} of them shows no spread"
             return Estimate(value, None, None, n, "none", confidence, why)
         pivots = []
         for weights in _multinomial_weights(len(units), random, resamples):
-            draws, errors = _replicate(units, weights, combine, step)
+            draws, errors, _ = _replicate(units, weights, combine, step)
             pivots.append((draws - value) / errors)
     t = np.concatenate(pivots)
     tail = (1 - confidence) / 2
@@ -231,8 +231,10 @@ def _units(rows: np.ndarray, clusters: np.ndarray | None) -> np.ndarray:
 
 def _replicate(
     units: np.ndarray, weights: np.ndarray, combine: Statistic, step: np.ndarray
-) -> tuple[np.ndarray, np.ndarray]:
-    """Value and standard error (infinitesimal jackknife) of the statistic under each row of weights, (c, units)."""
+) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+    """The statistic under each row of weights, (c, units): value, standard error (infinitesimal jackknife), and the
+    error it would have if nothing in its columns cancelled.
+    """
     sums = weights @ units
     means = sums[:, :-1] / sums[:, -1:]
     c, k = means.shape
@@ -241,7 +243,7 @@ def _replicate(
     slope = np.where(step > 0, (up - down) / (2 * np.where(step > 0, step, 1)), 0.0)
     influence = slope @ units[:, :-1].T - (slope * means).sum(axis=1)[:, None] * units[:, -1]
     error = np.sqrt((weights * influence**2).sum(axis=1)) / sums[:, -1]
-    return np.asarray(combine(means), dtype=np.float64), error
+    return np.asarray(combine(means), dtype=np.float64), error, 1e3 * np.abs(slope) @ step
 
 
 def _multinomial_weights(n: int, random: np.random.Generator, resamples: int) -> Iterator[np.ndarray]:

@@ -61,8 +61,10 @@ def p_value_against_limit(
     if not low <= value <= high:
         raise ValueError(f"value {value} lies outside its interval [{low}, {high}]")
     excess = value - limit if better == "lower" else limit - value
-    toward_limit = (value - low if excess > 0 else high - value) if better == "lower" else (
-        high - value if excess > 0 else value - low
+    toward_limit = (
+        (value - low if excess > 0 else high - value)
+        if better == "lower"
+        else (high - value if excess > 0 else value - low)
     )
     if toward_limit == 0:
         return 0.0 if excess > 0 else 1.0

@@ -131,20 +131,26 @@ def _lower_end(families: Sequence[_Family], tail: float, random: np.random.Gener
         shift = np.minimum(0, (gap - r) / scale + KAPPA).astype(np.float32)
         binding = shift > -4  # a pair this much closer than r is never the largest
         largest = (noise[binding] + shift[binding, None]).max(axis=0)
-        return _reach(families, float(np.quantile(largest, 1 - tail))) > r
+        return _reach(families, _critical(largest, tail)) > r
 
-    studentized_range = float(np.quantile(np.abs(noise).max(axis=0), 1 - tail))
-    low = _reach(families, studentized_range)
+    studentized_range = np.abs(noise).max(axis=0)
+    low = _reach(families, _critical(studentized_range, tail))
     if low <= 0:
         return 0.0
     # The studentized range excludes all below `low`; moment selection may exclude more.
     likely = (gap - low) / scale + KAPPA > -4
     gap, scale, noise = gap[likely], scale[likely], noise[likely]
     high = float(gap.max())
-    for _ in range(12):
+    for _ in range(10):
         middle = (low + high) / 2
         low, high = (middle, high) if excluded(middle) else (low, middle)
     return low
+
+
+def _critical(largest: np.ndarray, tail: float) -> float:
+    """The upper quantile of the draws, as the next larger draw."""
+    place = min(len(largest) - 1, int((1 - tail) * len(largest)))
+    return float(np.partition(largest, place)[place])
 
 
 def _studentized_pairs(family: _Family, random: np.random.Generator) -> tuple[np.ndarray, np.ndarray, np.ndarray]:

@@ -1,7 +1,6 @@
 """Ranking: does the score put positives before negatives?
 
-AUROC with DeLong's variance. Near 1 that variance vanishes, so the interval is a score interval: the variance moves
-with the true area as Newcombe's does, and is scaled to DeLong's where DeLong's can be estimated.
+The area under the ROC curve, with an interval that exists where every positive outranks every negative, too.
 """
 
 from __future__ import annotations
@@ -30,7 +29,7 @@ def auroc(scores: np.ndarray, positives: np.ndarray, *, confidence: float = 0.95
         confidence: nominal coverage.
     Returns: absent where one of the two classes has no row. O(n log n).
     Raises: ValueError when a score is NaN.
-    Source: DeLong, DeLong and Clarke-Pearson 1988, Biometrics 44:837; the ranks as in Sun and Xu 2014, IEEE SPL 21:1389;
+    Source: DeLong, DeLong and Clarke-Pearson 1988, Biometrics 44:837, by ranks as in Sun and Xu 2014, IEEE SPL 21:1389;
         Pepe 2003 for the logit; Newcombe 2006, Statistics in Medicine 25:559.
     """
     scores, positives = np.asarray(scores, dtype=np.float64), np.asarray(positives, dtype=bool)

@@ -132,16 +132,16 @@ def roc(members: np.ndarray, others: np.ndarray) -> Curve:
         counts = len(scores) - np.searchsorted(np.sort(scores), thresholds, side="left")
         return np.concatenate([[0], counts])
 
-    return Curve(
-        np.concatenate([[np.inf], thresholds]), at_least(others), at_least(members), len(members), len(others)
-    )
+    return Curve(np.concatenate([[np.inf], thresholds]), at_least(others), at_least(members), len(members), len(others))
 
 
 def _checked(members: np.ndarray, others: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
     members, others = np.asarray(members, dtype=np.float64), np.asarray(others, dtype=np.float64)
     for name, scores in (("training", members), ("held-out", others)):
         if scores.ndim != 1 or not len(scores):
-            raise OptionUnfit(f"scores of {name} rows have shape {scores.shape}", mend=f"scores of {name} rows, (rows,)")
+            raise OptionUnfit(
+                f"scores of {name} rows have shape {scores.shape}", mend=f"scores of {name} rows, (rows,)"
+            )
         if np.isnan(scores).any():
             raise OptionUnfit(
                 f"{int(np.isnan(scores).sum())} of {len(scores)} {name} rows have no score",

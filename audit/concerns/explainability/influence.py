@@ -1,0 +1,264 @@
+"""What the model leans on: the words that move its answers most, and a proof by deleting them.
+
+A word's influence is the mean of its scores over the rows that hold it, toward one label. Words are picked for being
+large, so their intervals are read with care; the proof is made on other rows: the word is deleted, and flips and
+accuracy are counted. A word that the model leans on and that says little about the label in the data (or stands mostly
+in one group's rows) is a candidate for a spurious feature.
+
+Source: Ribeiro et al. 2016, arXiv:1602.04938 (global view of local explanations); Wang et al. 2022, arXiv:2110.07736
+(candidates for spurious features).
+"""
+
+from __future__ import annotations
+
+from collections import Counter, defaultdict
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING
+
+import numpy as np
+
+from audit.evidence import metric
+from audit.plugin import Need
+from audit.statistics import (
+    Estimate,
+    bootstrap_mean,
+    difference_of_proportions,
+    paired_difference_of_proportions,
+    proportion,
+)
+from core_model.attribution import Attribution, variants_as_texts
+from core_model.attribution_words import Worded, split_words
+from reports.record import Metric
+
+if TYPE_CHECKING:
+    from audit.subject import Subject
+
+WANG = "Wang et al. 2022, arXiv:2110.07736"
+FEWEST_ROWS = 5  # rows that must hold a word
+GROUP_BOUND = 0.3  # a word stands in one group's rows by so much more than other words do
+
+
+@dataclass(frozen=True, eq=False)
+class Influence:
+    """A word that the model leans on.
+
+    Attributes:
+        word: in lower case.
+        toward: index of the label that it speaks for.
+        estimate: mean score toward that label over the sampled rows that hold it.
+        flips, accuracy: what deleting it does, on rows of the data.
+        association: share of rows with the word that have the label, minus that share elsewhere; absent without labels.
+        bound_to: the group in whose rows the word mostly stands, with how much more often; empty where there is none.
+        asked: whether it was named in the options, and not found.
+    """
+
+    word: str
+    toward: int
+    estimate: Estimate
+    flips: Estimate
+    accuracy: Estimate
+    association: Estimate
+    bound_to: tuple[str, Estimate] | None = None
+    asked: bool = False
+    examples: list[dict[str, str]] = field(default_factory=list)
+
+    @property
+    def weakly_associated(self) -> bool:
+        """Whether the data do not say that the word speaks for this label."""
+        return self.association.low is not None and self.association.low <= 0
+
+    @property
+    def spurious_candidate(self) -> bool:
+        """Deleting it flips answers, and the data give no reason, or only one group's."""
+        proven = self.flips.low is not None and self.flips.low > 0
+        return proven and (self.weakly_associated or self.bound_to is not None)
+
+
+def influences(
+    subject: Subject,
+    attributions: Sequence[Attribution],
+    sampled: np.ndarray,
+    *,
+    most: int,
+    named: Sequence[str],
+    deletion_rows: int,
+    resamples: int,
+    random: np.random.Generator,
+) -> list[Influence]:
+    """The most influential words, and those that were named, each with its proof by deletion.
+
+    Args:
+        attributions: of the sampled rows, toward their predicted class; sampled: (rows of the sample,) their places.
+        most: words looked for.
+        named: words that are looked at whatever their influence.
+        deletion_rows: rows of the data in which each word is deleted, at most.
+    """
+    scores = scores_by_word(attributions, two_classes=len(subject.labels) == 2)
+    large = sorted(
+        (key for key, values in scores.items() if len(values) >= FEWEST_ROWS),
+        key=lambda key: (-abs(float(np.mean(scores[key]))), key),
+    )
+    chosen: dict[str, tuple[str, int]] = {}
+    for key in large:  # a word once, by its strongest label
+        if len(chosen) < most:
+            chosen.setdefault(key[0], key)
+    asked = {word.casefold() for word in named} - set(chosen)
+    for word in sorted(asked):
+        keys = [key for key in scores if key[0] == word]
+        if keys:
+            chosen[word] = max(keys, key=lambda key: (len(scores[key]), key))
+    rows_with = rows_by_word(subject, set(chosen))
+    found = []
+    for (word, key), child in zip(chosen.items(), random.spawn(len(chosen)), strict=True):
+        mean_random, row_random = child.spawn(2)
+        values = np.array(scores[key])
+        toward = key[1]
+        if len(subject.labels) == 2 and values.mean() < 0:
+            values, toward = -values, 0
+        rows = rows_with[word]
+        fresh = np.setdiff1d(rows, sampled)
+        fresh = fresh if len(fresh) >= FEWEST_ROWS else rows
+        if len(fresh) > deletion_rows:
+            fresh = np.sort(row_random.permutation(fresh)[:deletion_rows])
+        flips, accuracy, examples = _deleted(subject, word, fresh)
+        found.append(
+            Influence(
+                word=word,
+                toward=toward,
+                estimate=bootstrap_mean(values, mean_random, resamples=resamples),
+                flips=flips,
+                accuracy=accuracy,
+                association=_association(subject, rows, toward),
+                bound_to=_bound_to(subject, rows),
+                asked=word in asked,
+                examples=examples,
+            )
+        )
+    return sorted(found, key=lambda one: (one.asked, -(one.estimate.value or 0.0), one.word))
+
+
+def scores_by_word(attributions: Sequence[Attribution], *, two_classes: bool) -> dict[tuple[str, int], list[float]]:
+    """(word, label) -> its mean score in each row that holds it. With two labels all scores speak of the second one."""
+    found: dict[tuple[str, int], list[float]] = defaultdict(list)
+    for one in attributions:
+        here: dict[str, list[float]] = defaultdict(list)
+        for word, score in zip(one.words, one.scores, strict=True):
+            if word.isalnum() or any(c.isalnum() for c in word):
+                here[word.casefold()].append(float(score))
+        # What a word adds to one of two probabilities it takes from the other.
+        toward, sign = (1, 1.0 if one.target == 1 else -1.0) if two_classes else (one.target, 1.0)
+        for word, scores in here.items():
+            found[word, toward].append(sign * float(np.mean(scores)))
+    return found
+
+
+def rows_by_word(subject: Subject, words: set[str]) -> dict[str, np.ndarray]:
+    """Places of the rows of the data that hold each word."""
+    rows: dict[str, list[int]] = {word: [] for word in words}
+    pairs = subject.data.pairs
+    for row, text in enumerate(subject.texts):
+        whole = text if pairs is None else f"{text}\n{pairs[row]}"
+        folded = whole.casefold()
+        if not any(word in folded for word in words):
+            continue
+        here = {whole[start:end].casefold() for start, end in split_words(whole)}
+        for word in here & words:
+            rows[word].append(row)
+    return {word: np.array(places, dtype=np.int64) for word, places in rows.items()}
+
+
+def _deleted(subject: Subject, word: str, rows: np.ndarray) -> tuple[Estimate, Estimate, list[dict[str, str]]]:
+    """Flips and change of accuracy when a word is deleted from rows that hold it, and some that flip."""
+    pairs = subject.data.pairs
+    variants = []
+    for row in rows:
+        text, pair = subject.texts[row], None if pairs is None else pairs[row]
+        spans = [(0, *s) for s in split_words(text)] + [(1, *s) for s in split_words(pair or "")]
+        worded = Worded(text, pair, tuple(spans))
+        gone = [place for place, written in enumerate(worded.words) if written.casefold() == word]
+        variants.append(worded.without(gone))
+    if not variants:
+        return Estimate.absent("no row holds it"), Estimate.absent("no row holds it"), []
+    before = subject.predictions.predicted[rows]
+    after = subject.predict(*variants_as_texts(subject.predictor, variants)).predicted  # type: ignore[arg-type]
+    flipped = before != after
+    examples = [
+        {
+            "text": subject.texts[rows[place]],
+            "predicted": subject.labels[before[place]],
+            "predicted_without": subject.labels[after[place]],
+        }
+        for place in np.flatnonzero(flipped)[:5]
+    ]
+    accuracy = Estimate.absent("the data have no labels; --label-column COLUMN supplies them", n=len(rows))
+    if subject.has(Need.LABELS):
+        right, still = before == subject.targets[rows], after == subject.targets[rows]
+        accuracy = paired_difference_of_proportions(
+            int((still & right).sum()), int((still & ~right).sum()), int((~still & right).sum()),
+            int((~still & ~right).sum()),
+        )  # fmt: skip
+    return proportion(int(flipped.sum()), len(rows)), accuracy, examples
+
+
+def _association(subject: Subject, rows: np.ndarray, label: int) -> Estimate:
+    if not subject.has(Need.LABELS):
+        return Estimate.absent("the data have no labels; --label-column COLUMN supplies them")
+    holds = np.zeros(len(subject.texts), dtype=bool)
+    holds[rows] = True
+    is_label = subject.targets == label
+    return difference_of_proportions(
+        int((is_label & holds).sum()), int(holds.sum()), int((is_label & ~holds).sum()), int((~holds).sum())
+    )
+
+
+def _bound_to(subject: Subject, rows: np.ndarray) -> tuple[str, Estimate] | None:
+    """The group whose rows hold the word much more than its share of all other rows."""
+    if not subject.has(Need.GROUPS) or len(rows) < FEWEST_ROWS:
+        return None
+    others = np.ones(len(subject.texts), dtype=bool)
+    others[rows] = False
+    for column, values in subject.groups.items():
+        group, count = Counter(values[rows].tolist()).most_common(1)[0]
+        if not others.any():
+            continue
+        more = difference_of_proportions(count, len(rows), int((values[others] == group).sum()), int(others.sum()))
+        if more.low is not None and more.low > GROUP_BOUND:
+            return f"{column} = {group}", more
+    return None
+
+
+def influence_metrics(found: Sequence[Influence], labels: Sequence[str]) -> list[Metric]:
+    """Influence, proof by deletion and association of each word."""
+    lines = []
+    for one in found:
+        part, toward = {"word": one.word}, labels[one.toward]
+        lines += [
+            metric(
+                "word_influence", one.estimate, unit="probability", slice={**part, "toward": toward},
+                definition="mean score of the word by integrated gradients over the sampled rows that hold it, toward "
+                "the label; words were picked for being large",
+            ),
+            metric(
+                "deletion_flip_rate", one.flips, unit="share of rows with the word", slice=part, better="lower",
+                definition="share of rows with the word whose predicted label changes when it is deleted",
+            ),
+            metric(
+                "deletion_accuracy_change", one.accuracy, unit="difference of shares of rows with the word", slice=part,
+                definition="accuracy after the word is deleted minus accuracy before, on rows with the word",
+            ),
+            metric(
+                "word_label_association", one.association, unit="difference of shares of rows",
+                slice={**part, "label": toward}, source=WANG,
+                definition="share of rows with the word that truly have the label, minus that share of all other rows",
+            ),
+        ]  # fmt: skip
+        if one.bound_to is not None:
+            group, more = one.bound_to
+            lines.append(
+                metric(
+                    "word_group_association", more, unit="difference of shares of rows", slice={**part, "group": group},
+                    definition="share of rows with the word that are the group's, minus that share of all other rows",
+                )
+            )  # fmt: skip
+    return lines

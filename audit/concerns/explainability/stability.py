@@ -1,0 +1,82 @@
+"""Completeness, infidelity and sensitivity: do the scores add up, foretell deletions, and hold still?"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+
+import numpy as np
+
+from audit.evidence import metric
+from audit.statistics import Estimate, bootstrap_mean
+from core_model.attribution import Attribution
+from core_model.attribution_path import EmbeddingPath
+from core_model.attribution_trials import infidelity, max_sensitivity
+from reports.record import Metric
+
+YEH = "Yeh et al. 2019, arXiv:1901.09392"
+SUNDARARAJAN = "Sundararajan et al. 2017, arXiv:1703.01365"
+PROBABILITY = "probability"
+PERTURBATIONS = 10  # sets of words for infidelity
+NEIGHBOURS = 4  # noisy copies for sensitivity; each costs eight gradients
+RADIUS = 0.1  # of the noise, as a share of the embeddings' root mean square
+
+
+def completeness_metrics(found: Sequence[Attribution], *, resamples: int, random: np.random.Generator) -> list[Metric]:
+    """How far the scores of integrated gradients miss what they should sum to."""
+    errors = np.array([a.completeness_error for a in found], dtype=np.float64)
+    what = "size of (sum of a row's scores minus what its probability differs from the baseline's)"
+    largest = Estimate(
+        float(errors.max()), None, None, len(errors), "none", reason="a largest value of a sample has no interval"
+    )
+    return [
+        metric(
+            "completeness_error", bootstrap_mean(errors, random, resamples=resamples), unit=PROBABILITY,
+            better="lower", slice={"over": "mean"}, definition=f"{what}, mean over rows", source=SUNDARARAJAN,
+        ),
+        metric(
+            "completeness_error", largest, unit=PROBABILITY, better="lower", slice={"over": "largest"},
+            definition=f"{what}, the largest of the rows", source=SUNDARARAJAN,
+        ),
+    ]  # fmt: skip
+
+
+def stability_metrics(
+    path: EmbeddingPath,
+    attributions: Mapping[str, Sequence[Attribution]],
+    rows: np.ndarray,
+    *,
+    resamples: int,
+    random: np.random.Generator,
+) -> list[Metric]:
+    """Infidelity of every method, and the sensitivity of integrated gradients, on some of the rows."""
+    some = path.select(rows)
+    sensitivity_random, mean_random, *children = random.spawn(2 + len(attributions))
+    seed = int(random.integers(2**62))  # every method meets the same perturbations
+    lines = []
+    for (name, found), child in zip(attributions.items(), children, strict=True):
+        values = infidelity(
+            some, [found[row] for row in rows], perturbations=PERTURBATIONS, random=np.random.default_rng(seed)
+        )
+        lines.append(
+            metric(
+                "infidelity", bootstrap_mean(values, child, resamples=resamples), unit="probability squared",
+                better="lower", slice={"method": name}, source=YEH,
+                definition="mean square of (scores of a random half of the words, minus the probability lost when "
+                "their embeddings become padding); 0 is exact",
+            )
+        )  # fmt: skip
+    by_gradients = attributions.get("integrated-gradients")
+    if by_gradients is not None:
+        values = max_sensitivity(
+            some, [by_gradients[row] for row in rows], radius=RADIUS, perturbations=NEIGHBOURS,
+            random=sensitivity_random,
+        )  # fmt: skip
+        lines.append(
+            metric(
+                "max_sensitivity", bootstrap_mean(values, mean_random, resamples=resamples),
+                unit="share of the scores' norm", better="lower", slice={"method": "integrated-gradients"}, source=YEH,
+                definition=f"largest relative change of a row's scores among {NEIGHBOURS} copies whose embeddings "
+                f"were moved by noise of {RADIUS:.0%} of their size; 0 is stable",
+            )
+        )  # fmt: skip
+    return lines

@@ -1,0 +1,292 @@
+"""Which words made the model say so? Attributions, by methods that are right on Transformers.
+
+    [found] = attribute(predictor, ["a good film"], [1])
+    dict(zip(found.words, found.scores))        # what each word adds to the probability of class 1
+
+    integrated-gradients   the gradient along the way from padding to the text (Sundararajan et al. 2017,
+                           arXiv:1703.01365); the scores sum to what the text changes, up to the completeness error
+    input-x-gradient       one gradient at the text (Shrikumar et al. 2016, arXiv:1605.01713): quick, often no truer
+                           than chance
+    occlusion              what is lost without the word (Zeiler and Fergus 2014, arXiv:1311.2901)
+    shapley-sampling       what the word adds to random sets of the others (Strumbelj and Kononenko 2010, JMLR 11:1)
+
+Some methods run on a Transformer and give wrong numbers without an error; they are refused, with the reason.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+import numpy as np
+
+from core_model.attribution_path import EmbeddingPath
+from core_model.attribution_words import Worded, merged
+from core_model.errors import OptionUnfit
+
+if TYPE_CHECKING:
+    from core_model.prediction import Predictor
+
+METHODS = ("integrated-gradients", "input-x-gradient", "occlusion", "shapley-sampling")
+REFUSED = {
+    "deeplift": "it has no rule for the softmax and the layer normalization of a Transformer: it runs without an error "
+    "and its scores miss what they must sum to by more than the whole sum",
+    "layer-gradcam": "it sums over the tokens instead of over the embedding, so that no token has a score of its own",
+    "lrp": "it has no rule for embeddings and for attention: it stops with an error, or goes through them wrongly",
+}
+STEPS = (8, 20, 50)  # nodes on the way; a text whose scores do not yet add up goes on to the next
+TOLERANCE = 0.02  # completeness error allowed, in units of the score
+PERMUTATIONS = 5
+
+
+@dataclass(frozen=True, eq=False)
+class Attribution:
+    """What each word of one text adds to the score of one class.
+
+    Attributes:
+        worded: the words.
+        scores: (words,) float64, in units of the score; sub-words are summed.
+        method: one of METHODS.
+        target: index of the class.
+        score: the class's score for the text (its probability).
+        rest: what was given to tokens that belong to no word.
+        completeness_error: |sum of scores - (score of the text - score of the baseline)|; None where the method does
+            not promise completeness.
+        steps: gradients along the way; None where there is no way.
+    """
+
+    worded: Worded
+    scores: np.ndarray
+    method: str
+    target: int
+    score: float
+    rest: float = 0.0
+    completeness_error: float | None = None
+    steps: int | None = None
+
+    @property
+    def words(self) -> tuple[str, ...]:
+        """The words as they are written."""
+        return self.worded.words
+
+    @property
+    def ranking(self) -> np.ndarray:
+        """Places of the words from the most to the least supporting, (words,); the first one wins a tie."""
+        return np.argsort(-self.scores, kind="stable")
+
+
+def attribute(
+    predictor: Predictor,
+    texts: Sequence[str],
+    targets: Sequence[int] | np.ndarray,
+    pairs: Sequence[str] | None = None,
+    *,
+    method: str = "integrated-gradients",
+    tolerance: float = TOLERANCE,
+    permutations: int = PERMUTATIONS,
+    random: np.random.Generator | None = None,
+) -> list[Attribution]:
+    """What each word adds to the probability of a class, for many texts at once.
+
+    Args:
+        predictor: whose model is explained.
+        texts, pairs: (rows,); longer ones are cut to what the model takes.
+        targets: (rows,) index of the class that is explained.
+        method: one of METHODS.
+        tolerance: completeness error of integrated gradients above which a text gets more steps, in probability.
+        permutations: of Shapley sampling; each costs as many forward passes as the text has words.
+        random: draws the permutations; Shapley sampling needs it.
+    Raises: OptionUnfit for a method that is unknown, or wrong on Transformers (with the reason).
+    """
+    refuse(method)
+    targets = np.asarray(targets, dtype=np.int64)
+    if len(targets) != len(texts):
+        raise ValueError(f"{len(texts)} texts, but {len(targets)} targets")
+    if not len(texts):
+        return []
+    path = EmbeddingPath(predictor, texts, pairs)
+    if method == "integrated-gradients":
+        return integrated_gradients(path, targets, tolerance=tolerance)
+    if method == "input-x-gradient":
+        return input_x_gradient(path, targets)
+    if method == "occlusion":
+        return occlusion(predictor, path.worded, targets)
+    if random is None:
+        raise ValueError("shapley-sampling draws permutations: it needs random=")
+    return shapley_sampling(predictor, path.worded, targets, permutations=permutations, random=random)
+
+
+def refuse(method: str) -> None:
+    """Raise OptionUnfit, with the reason, unless the method is one of METHODS."""
+    if method in METHODS:
+        return
+    name = method.lower().replace("_", "-").replace("deep-lift", "deeplift").replace("grad-cam", "gradcam")
+    mend = f"one of {', '.join(METHODS)}"
+    known = next((key for key in REFUSED if name in (key, key.removeprefix("layer-"), key.replace("-", ""))), None)
+    if known is not None:
+        raise OptionUnfit(f"method {method!r} is not offered for Transformers: {REFUSED[known]}", mend=mend)
+    raise OptionUnfit(f"there is no attribution method {method!r}", mend=mend)
+
+
+def integrated_gradients(
+    path: EmbeddingPath,
+    targets: np.ndarray,
+    *,
+    tolerance: float = TOLERANCE,
+    steps: Sequence[int] = STEPS,
+    noise: Sequence[np.ndarray] | None = None,
+) -> list[Attribution]:
+    """The gradient, integrated along the straight way from the baseline to each text.
+
+    Nodes are Gauss-Legendre's, which need fewer steps than equal ones for the same error.
+
+    Args:
+        tolerance: completeness error above which a text is done again with the next number of steps.
+        steps: numbers of nodes to try in turn.
+        noise: (rows,) of (tokens, hidden), added to the texts' embeddings.
+    Source: Sundararajan, Taly and Yan 2017, arXiv:1703.01365.
+    """
+    rows = np.arange(len(path))
+    both = np.concatenate([rows, rows])
+    ends = np.repeat([1.0, 0.0], len(rows))
+    around = None if noise is None else [noise[int(row)] for row in both]
+    scores, _ = path.ask(both, ends, targets[both], gradients=False, noise=around)
+    at_text, at_baseline = scores[: len(rows)], scores[len(rows) :]
+    sums = [np.zeros(0)] * len(rows)
+    error = np.full(len(rows), np.inf)
+    used = np.zeros(len(rows), dtype=np.int64)
+    for count in steps:
+        open_rows = np.flatnonzero(error > tolerance)
+        if not len(open_rows):
+            break
+        nodes, weights = np.polynomial.legendre.leggauss(count)
+        flat = np.repeat(open_rows, count)
+        shares = np.tile((nodes + 1) / 2, len(open_rows))
+        around = None if noise is None else [noise[int(row)] for row in flat]
+        _, added = path.ask(flat, shares, targets[flat], gradients=True, noise=around)
+        for place, row in enumerate(open_rows):
+            # Summed in the order of the nodes, whichever thread was done first.
+            sums[row] = np.stack(added[place * count : (place + 1) * count]).T @ (weights / 2)
+            error[row] = abs(sums[row].sum() - (at_text[row] - at_baseline[row]))
+            used[row] = count
+    return [
+        _attribution(
+            path, int(row), sums[row], targets, at_text[row], "integrated-gradients",
+            completeness_error=float(error[row]), steps=int(used[row]),
+        )
+        for row in rows
+    ]  # fmt: skip
+
+
+def input_x_gradient(path: EmbeddingPath, targets: np.ndarray) -> list[Attribution]:
+    """Each token's embedding times the gradient there.
+
+    Source: Shrikumar, Greenside and Kundaje 2016, arXiv:1605.01713.
+    """
+    found = path.predictor.embedding_gradients(
+        [worded.text for worded in path.worded],
+        targets,
+        None if path.worded[0].pair is None else [worded.pair or "" for worded in path.worded],
+        of=path.of,
+    )
+    attributions = []
+    for row, one in enumerate(found):
+        by_token = (one.gradients.astype(np.float64) * one.embeddings).sum(axis=1)
+        attributions.append(_attribution(path, row, by_token, targets, one.score, "input-x-gradient"))
+    return attributions
+
+
+def occlusion(predictor: Predictor, worded: Sequence[Worded], targets: np.ndarray) -> list[Attribution]:
+    """The probability of the text minus that of the text without the word, all deletions in one request.
+
+    Source: Zeiler and Fergus 2014, arXiv:1311.2901, on words: feature ablation by deletion.
+    """
+    asked = [(row, text.without([place])) for row, text in enumerate(worded) for place in range(len(text))]
+    whole = [(row, text.without([])) for row, text in enumerate(worded)]
+    scores = _answers(predictor, [*whole, *asked], targets)
+    before, after = scores[: len(whole)], scores[len(whole) :]
+    starts = np.concatenate([[0], np.cumsum([len(text) for text in worded])]).astype(np.int64)
+    return [
+        Attribution(text, before[row] - after[starts[row] : starts[row + 1]], "occlusion", int(targets[row]),
+                    float(before[row]))
+        for row, text in enumerate(worded)
+    ]  # fmt: skip
+
+
+def shapley_sampling(
+    predictor: Predictor,
+    worded: Sequence[Worded],
+    targets: np.ndarray,
+    *,
+    permutations: int = PERMUTATIONS,
+    random: np.random.Generator,
+) -> list[Attribution]:
+    """What a word adds when it joins those before it in a random order; the mean over orders.
+
+    The scores of a text sum exactly to what it changes against the empty text, whatever the number of permutations.
+
+    Source: Strumbelj and Kononenko 2010, JMLR 11:1; Castro, Gomez and Tejada 2009, Computers & OR 36:1726.
+    """
+    orders = [[child.permutation(len(text)) for _ in range(permutations)]
+              for text, child in zip(worded, random.spawn(len(worded)), strict=True)]  # fmt: skip
+    asked = [
+        (row, text.only(order[:size]))
+        for row, text in enumerate(worded)
+        for order in orders[row]
+        for size in range(len(text) + 1)
+    ]
+    scores = _answers(predictor, asked, targets)
+    found, at = [], 0
+    for row, text in enumerate(worded):
+        values = np.zeros(len(text))
+        for order in orders[row]:
+            along = scores[at : at + len(text) + 1]
+            at += len(text) + 1
+            values[order] += np.diff(along) / permutations
+        whole = float(along[-1]) if permutations else 0.0
+        found.append(Attribution(text, values, "shapley-sampling", int(targets[row]), whole, completeness_error=0.0))
+    return found
+
+
+def _answers(
+    predictor: Predictor, asked: Sequence[tuple[int, tuple[str, str | None]]], targets: np.ndarray
+) -> np.ndarray:
+    """Probability of each row's target for variants of its text, (variants,); one request."""
+    if not asked:
+        return np.zeros(0)
+    rows = np.array([row for row, _ in asked])
+    texts, pairs = variants_as_texts(predictor, [variant for _, variant in asked])
+    return np.asarray(predictor.predict(texts, pairs).probabilities[np.arange(len(rows)), targets[rows]])
+
+
+def variants_as_texts(
+    predictor: Predictor, variants: Sequence[tuple[str, str | None]]
+) -> tuple[list[str], list[str] | None]:
+    """Texts and pairs as `predict` takes them; where an empty text would have no token, it becomes a padding token."""
+    texts = [text for text, _ in variants]
+    pairs = None if not variants or variants[0][1] is None else [pair or "" for _, pair in variants]
+    tokenizer = predictor.forward.tokenizer
+    if pairs is None and "" in texts and not tokenizer("")["input_ids"]:
+        blank = tokenizer.pad_token or tokenizer.eos_token or " "
+        texts = [text or blank for text in texts]
+    return texts, pairs
+
+
+def _attribution(
+    path: EmbeddingPath,
+    row: int,
+    by_token: np.ndarray,
+    targets: np.ndarray,
+    score: float,
+    method: str,
+    *,
+    completeness_error: float | None = None,
+    steps: int | None = None,
+) -> Attribution:
+    worded = path.worded[row]
+    scores = merged(by_token, path.of_token[row], len(worded))
+    return Attribution(
+        worded, scores, method, int(targets[row]), float(score),
+        rest=float(by_token.sum() - scores.sum()), completeness_error=completeness_error, steps=steps,
+    )  # fmt: skip
