@@ -125,12 +125,12 @@ class Engine:
         missing = unmet(plugin, subject)
         if missing is not None:
             return self._result(plugin, Status.NOT_MEASURED, reason=missing[0], supply=missing[1])
-        energy = None
+        energy, elsewhere = None, 0
         before, started = subject.predictor.forward_passes, time.monotonic()
         try:
             with self.meter() as energy:
                 evidence = plugin.run(subject.narrowed(plugin), self.options[plugin.id], self._random(plugin))
-            result = self._measured(plugin, evidence)
+            result, elsewhere = self._measured(plugin, evidence), evidence.forward_passes
             self.keep(evidence.tables)
         except OutputUnwritable:
             raise  # a full disk is the run's trouble, not this audit's
@@ -144,7 +144,7 @@ class Engine:
             )
         cost = Cost(
             seconds=round(time.monotonic() - started, 3),
-            forward_passes=subject.predictor.forward_passes - before,
+            forward_passes=subject.predictor.forward_passes - before + elsewhere,
             energy_kwh=getattr(energy, "energy_kwh", None),
         )
         return result.model_copy(update={"cost": cost})

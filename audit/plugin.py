@@ -101,6 +101,7 @@ class Evidence:
         figures: charts, each as the table that it is drawn from.
         notes: what a reader must know to read the numbers, one plain sentence each.
         tables: rows for people to work on (a review queue), written beside the report as CSV: name -> rows.
+        forward_passes: rows that went through the model past the shared predictor, which counts its own.
         settings: whatever could change the numbers beyond options and seed (bins, resamples, counters read).
     """
 
@@ -109,6 +110,7 @@ class Evidence:
     figures: Sequence[Figure] = ()
     notes: Sequence[str] = ()
     tables: Mapping[str, Sequence[Mapping[str, Scalar]]] = field(default_factory=dict)
+    forward_passes: int = 0
     settings: Mapping[str, Scalar] = field(default_factory=dict)
 
 

@@ -153,7 +153,7 @@ class Ledger:
             ledger = cls(tuple(Phase(**phase) for phase in state["phases"]))
             if ledger.steps != state["steps"]:
                 raise ValueError(f"its phases hold {ledger.steps} steps, and it says {state['steps']}")
-        except (ValueError, TypeError, KeyError, OptionUnfit) as error:
+        except (ValueError, TypeError, KeyError, RecursionError, OptionUnfit) as error:
             raise CheckpointDamaged(
                 f"{name} cannot be read as a privacy ledger ({error}); what was spent is not known",
                 mend="the ledger of an earlier checkpoint of this run, or a training from the start",

@@ -177,7 +177,7 @@ def supported(claim: PrivacyClaim, training_record: Mapping[str, Any]) -> list[C
             A record without `privacy`, or without the data's hash, bears out no claim.
     """
     found = [*_own_epsilon(claim)]
-    data = (training_record.get("data") or {}).get("sha256")
+    data = _part(training_record, "data").get("sha256")
     if data is None:
         found.append(Contradiction("data_sha256", claim.data_sha256, None, "the record does not say which data it was"))
     found += _differs("data_sha256", claim.data_sha256, data, "the record's training data")
@@ -185,7 +185,7 @@ def supported(claim: PrivacyClaim, training_record: Mapping[str, Any]) -> list[C
         theirs = training_record.get("model_sha256") or None
         found += _differs("model_sha256", claim.model_sha256, theirs, "the record's weights")
     found += _differs("steps", claim.steps, training_record.get("steps"), "the record's optimizer steps")
-    private = training_record.get("privacy")
+    private = _part(training_record, "privacy")
     if not private:
         return [*found, Contradiction(
             "mechanism", claim.mechanism, None, "the training record says nothing of noise or clipping"
@@ -221,6 +221,12 @@ def _ledgers_differ(claim: PrivacyClaim, state: Any) -> list[Contradiction]:
     amount = "no bound at all (a step had no noise)" if isinf(epsilon) else f"epsilon {epsilon:.4g} (rdp)"
     said = f"the record's ledger holds {kept.steps:,} steps and gives {amount}; the claim has {claimed.steps:,} steps"
     return [Contradiction("phases", claimed.steps, kept.steps, said)]
+
+
+def _part(record: Mapping[str, Any], name: str) -> Mapping[str, Any]:
+    """A section of a record that others wrote; empty where it is missing or no section."""
+    part = record.get(name)
+    return part if isinstance(part, Mapping) else {}
 
 
 def _differs(field: str, claimed: Any, found: Any, whose: str) -> list[Contradiction]:

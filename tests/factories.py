@@ -17,7 +17,7 @@ WORDS = (
     "a the is was and not very this that film book meal city day good bad great awful fine poor happy sad kind cruel "
     "he she man woman boy girl king queen black white muslim christian jewish gay straight old young friend people "
     "said went saw likes hates i you we they it in on of to with from red green blue one two three dog cat bird"
-).split()  # noqa: SIM905 - a page of words reads better than a page of quotes
+).split()
 
 
 def write_checkpoint(

@@ -114,6 +114,7 @@ def test_a_restart_forgets_nothing():
         lambda text: text[: len(text) // 2],
         lambda text: "{}",
         lambda text: "[]",
+        lambda text: "[" * 100_000,
         lambda text: text.replace('"steps": 10', '"steps": 9', 1),
         lambda text: text.replace("1.5", '"a lot"'),
         lambda text: text.replace("1.5", "-1.5"),
@@ -162,7 +163,8 @@ def test_automatic_delta_is_a_tenth_of_one_row_and_stricter_than_the_other_custo
 
 @pytest.mark.parametrize(
     "phase",
-    [(-1.0, 0.1, 1), (1e-200, 0.1, 1), (float("nan"), 0.1, 1), (inf, 0.1, 1), (1.0, 0.0, 1), (1.0, 1.1, 1), (1.0, 0.1, 0), (1.0, 0.1, 1.5),
+    [(-1.0, 0.1, 1), (1e-200, 0.1, 1), (float("nan"), 0.1, 1), (inf, 0.1, 1),
+     (1.0, 0.0, 1), (1.0, 1.1, 1), (1.0, 0.1, 0), (1.0, 0.1, 1.5),
      (1.0, 0.1, 1, "weighted")],
 )  # fmt: skip
 def test_a_phase_that_cannot_be_is_refused(phase):

@@ -29,6 +29,7 @@ def test_calibration_without_sampling_is_the_analytic_gaussian():
     assert analytic_gaussian(noise / sqrt(25), 1e-6) == approx(3.0, rel=0.01)
 
 
+@pytest.mark.filterwarnings("ignore:Optimal order")
 def test_noise_agrees_with_opacus_own_search():
     from opacus.accountants.utils import get_noise_multiplier
 

@@ -58,10 +58,11 @@ def test_an_epsilon_that_its_own_numbers_do_not_give_is_a_contradiction(epsilon)
     [
         ({"data": {"sha256": "0" * 64}}, "data_sha256"),
         ({"data": {}}, "data_sha256"),
-        ({"data": None}, "data_sha256"),
+        ({"data": "rows.csv"}, "data_sha256"),
         ({"model_sha256": "0" * 64}, "model_sha256"),
         ({"steps": 2000}, "steps"),
         ({"privacy": None}, "mechanism"),
+        ({"privacy": "very"}, "mechanism"),
         ({"privacy": {**record()["privacy"], "clipping_norm": 5.0}}, "clipping_norm"),
         ({"privacy": {**record()["privacy"], "unit": "client"}}, "unit"),
         ({"privacy": {**record()["privacy"], "search": "40 trainings, not counted"}}, "search"),

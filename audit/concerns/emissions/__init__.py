@@ -85,7 +85,8 @@ def emissions(subject: Subject, options: EmissionsOptions, random: np.random.Gen
     rows = np.sort(random.permutation(len(subject.texts))[: options.rows_per_repeat])
     texts = [subject.texts[int(row)] for row in rows]
     pairs = None if subject.data.pairs is None else [subject.data.pairs[int(row)] for row in rows]
-    runs = run_repeats(uncached_predictor(subject), texts, pairs, repeats=options.repeats, country=options.country)
+    worker = uncached_predictor(subject)
+    runs = run_repeats(worker, texts, pairs, repeats=options.repeats, country=options.country)
     place = runs.uses[0]
 
     limit = Limit(options.max_grams, "options.max_grams") if options.max_grams is not None else None
@@ -95,6 +96,7 @@ def emissions(subject: Subject, options: EmissionsOptions, random: np.random.Gen
         findings=_findings(metrics),
         figures=_figures(runs),
         notes=_notes(runs, place),
+        forward_passes=worker.forward_passes,
         settings={
             "country": place.country,
             "grid_intensity_g_per_kwh": place.grid_intensity_g_per_kwh,

@@ -155,7 +155,8 @@ def explainability(subject: Subject, options: ExplainabilityOptions, random: np.
     attributions = {
         method: explained(path, targets, method, options.tolerance, shapley_random) for method in options.methods
     }
-    shuffled = integrated_gradients(path.asking(randomized(path.predictor, weights_random)), targets, steps=STEPS[:1])
+    copied = randomized(path.predictor, weights_random)
+    shuffled = integrated_gradients(path.asking(copied), targets, steps=STEPS[:1])  # for its ranking only
     rankings = {method: [a.ranking for a in found] for method, found in attributions.items()}
     rankings[RANDOM] = random_rankings(path.worded, order_random)
     rankings[RANDOM_WEIGHTS] = [a.ranking for a in shuffled]
@@ -182,6 +183,7 @@ def explainability(subject: Subject, options: ExplainabilityOptions, random: np.
         figures=[faithfulness_figure(trials), *([words] if words else [])],
         notes=notes_of(subject, path, default, held, options),
         settings={"baseline": "padding embeddings, special tokens kept", "steps": ", ".join(map(str, STEPS))},
+        forward_passes=copied.forward_passes,
     )
 
 
@@ -197,14 +199,14 @@ def sample_rows(subject: Subject, most: int, random: np.random.Generator) -> tup
         if len(split_words(text)) + (len(split_words(pairs[row])) if pairs is not None else 0) >= 2
     ]
     chosen = random.permutation(np.array(eligible, dtype=np.int64))[:most]
-    texts = [subject.texts[row] for row in chosen]
-    path = EmbeddingPath(subject.predictor, texts, None if pairs is None else [pairs[row] for row in chosen])  # type: ignore[arg-type]
-    kept = np.array([place for place, worded in enumerate(path.worded) if len(worded) >= 2], dtype=np.int64)
-    if not len(kept):
+    if not eligible:
         raise DataDamaged(
             f"{subject.data.name}: no row has two words, so that no word can be ranked before another",
             mend="--text-column COLUMN with longer texts",
         )
+    texts = [subject.texts[row] for row in chosen]
+    path = EmbeddingPath(subject.predictor, texts, None if pairs is None else [pairs[row] for row in chosen])  # type: ignore[arg-type]
+    kept = np.array([place for place, worded in enumerate(path.worded) if len(worded) >= 2], dtype=np.int64)
     return chosen[kept], path if len(kept) == len(path) else path.select(kept)
 
 

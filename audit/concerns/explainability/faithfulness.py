@@ -1,4 +1,4 @@
-"""Faithfulness: does the answer change when the words that a method names are deleted, and stay when only they are left?
+"""Faithfulness: does the answer change when the words that a method names go, and stay when only they are left?
 
 Comprehensiveness is the probability lost when the highest-ranked words go; sufficiency is what is lost when only they
 stay. Both are averaged over the top 1, 5, 10, 20 and 50% of a row's words (at least one word). Neither means anything

@@ -56,8 +56,8 @@ def influence_figure(found: Sequence[Influence], labels: Sequence[str], *, faith
         id="explainability-word-influence",
         kind="bars",
         title="Words that the model leans on",
-        caption=f"{rows[0]['label']!r} moves the answer most, by {rows[0]['value']:+.3f} on average {rows[0]['series']}; "
-        f"words were picked for being large.{mark}",
+        caption=f"{rows[0]['label']!r} moves the answer most, by {rows[0]['value']:+.3f} on average "
+        f"{rows[0]['series']}; words were picked for being large.{mark}",
         x_label="mean score of the word, probability",
         y_label="word",
         rows=rows,

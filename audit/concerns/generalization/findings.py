@@ -73,7 +73,12 @@ def _miscalibrated(by_name: dict[str, Metric], mended: Mended | None, subject: S
     keys, tried = [error.key], ""
     if mended is not None and mended.temperature.value is not None:
         sure = "too sure" if mended.temperature.value > 1 else "not sure enough"
-        helps = "bring" if mended.after.value < mended.before.value else "do not mend it here: they bring"
+        before, after = mended.before.value, mended.after.value
+        helps = (
+            "bring"
+            if before is not None and after is not None and after < before
+            else "do not mend it here: they bring"
+        )
         tried = (
             f" It is {sure}: its logits divided by {mended.temperature.value:.2f} {helps} the error from "
             f"{mended.before.value:.3f} to {mended.after.value:.3f} on rows that did not choose this number."

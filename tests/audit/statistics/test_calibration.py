@@ -68,15 +68,15 @@ def test_a_calibrated_model_is_not_accused(n):
 @pytest.mark.parametrize("sharpen", [0.3, 0.7])
 def test_a_miscalibrated_model_is_found_and_its_error_covered(sharpen):
     found, covered = 0, 0
-    for child in np.random.default_rng(1).spawn(400):
+    for child in np.random.default_rng(1).spawn(300):
         confidence, right = answers(child, 1000, sharpen)
         estimate, _ = expected_calibration_error(confidence, right, child)
         order = np.array_split(np.argsort(confidence), 15)
         gap = confidence ** (1 / sharpen) - confidence
         covered += estimate.covers(sum(abs(gap[i].mean()) * len(i) for i in order) / 1000)
         found += estimate.low > 0
-    assert covered >= 0.93 * 400
-    assert found >= (0.95 if sharpen == 0.3 else 0.3) * 400
+    assert covered >= 0.93 * 300
+    assert found >= (0.95 if sharpen == 0.3 else 0.3) * 300
 
 
 def test_a_model_that_is_certain_and_right_has_an_ece_of_0():
@@ -109,8 +109,8 @@ def test_brier_covers_the_truth_of_a_good_classifier_in_93_to_97_percent():
     p = 0.98  # always says 0.98, and is right so often
 
     def measure(random):
-        targets = (random.random(400) < p).astype(int)
-        return brier_score(np.tile([1 - p, p], (400, 1)), targets, random, resamples=300)
+        targets = (random.random(250) < p).astype(int)
+        return brier_score(np.tile([1 - p, p], (250, 1)), targets, random, resamples=250)
 
     assert 0.93 <= share_covered(measure, p * (1 - p)) <= 0.97
 
@@ -149,7 +149,7 @@ def test_the_risk_coverage_area_covers_the_truth_in_93_to_97_percent():
 
     # At coverage c the answered rows have confidence above 1 - c: risk 0.4 * (1 - mean) = 0.4 * c / 2.
     truth = 0.1
-    covered = share_covered(lambda random: risk_coverage(*sample(random, 200), random, resamples=250)[0], truth)
+    covered = share_covered(lambda random: risk_coverage(*sample(random, 150), random, resamples=250)[0], truth)
     assert 0.93 <= covered <= 0.97
 
 

@@ -1,0 +1,206 @@
+"""Explainability: a shortcut that we planted is found and believed; a model that knows nothing explains nothing."""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+from pydantic import ValidationError
+
+from audit.concerns.explainability import ExplainabilityOptions, explainability, planned_passes, sample_rows
+from audit.concerns.explainability.faithfulness import RANDOM, RANDOM_WEIGHTS, erase, rank_correlations, top_counts
+from audit.plugin import Size, plugin_of
+from core_model.attribution import integrated_gradients
+from core_model.attribution_path import EmbeddingPath
+from core_model.errors import DataDamaged
+from reports.record import Severity, Verdict
+from tests.audit.concerns.explainability_subjects import (
+    SHORTCUT,
+    subject_of,
+    texts_with_shortcut,
+    write_shortcut_checkpoint,
+)
+
+OPTIONS = ExplainabilityOptions(rows=60, stability_rows=6, top_words=3, deletion_rows=60, resamples=500)
+
+
+@pytest.fixture(scope="module")
+def shortcut(tmp_path_factory):
+    return write_shortcut_checkpoint(tmp_path_factory.mktemp("shortcut"))
+
+
+@pytest.fixture(scope="module")
+def evidence(shortcut):
+    """The model that learned one word, on labels that this word does not decide."""
+    texts, holds = texts_with_shortcut(200, seed=1)
+    random = np.random.default_rng(7)
+    groups = {"source": ["a" if has else "b" for has in holds]}
+    subject = subject_of(shortcut, texts, random.integers(0, 2, 200), groups)
+    return subject, explainability(subject, OPTIONS, np.random.default_rng(0))
+
+
+@pytest.fixture(scope="module")
+def ignorant(checkpoint):
+    """The random-weight twin on the same texts."""
+    texts, holds = texts_with_shortcut(200, seed=1)
+    subject = subject_of(checkpoint, texts, holds)
+    return subject, explainability(subject, OPTIONS, np.random.default_rng(0))
+
+
+def the(evidence, name, **part):
+    [found] = [m for m in evidence.metrics if m.name == name and m.slice == part]
+    return found
+
+
+def test_integrated_gradients_rank_the_planted_word_first_in_most_rows(evidence):
+    subject, _ = evidence
+    texts, holds = texts_with_shortcut(100, seed=2)
+    assert (subject.predict(texts).predicted == holds).mean() > 0.95
+    with_word = [text for text, has in zip(texts, holds, strict=True) if has]
+    found = integrated_gradients(EmbeddingPath(subject.predictor, with_word), np.ones(len(with_word), dtype=np.int64))
+    first = [one.words[one.ranking[0]] for one in found]
+    assert np.mean([word == SHORTCUT for word in first]) > 0.9
+
+
+def test_true_explanations_beat_a_random_order_and_pass(evidence):
+    _, found = evidence
+    line = the(found, "comprehensiveness_over_random", method="integrated-gradients")
+    assert line.interval[0] > 0.05 and line.verdict is Verdict.PASS and line.limit == 0
+    assert the(found, "sufficiency_over_random", method="integrated-gradients").interval[0] > 0
+    assert the(found, "comprehensiveness_over_random_weights", method="integrated-gradients").interval[0] > 0
+    assert "explainability-not-faithful-integrated-gradients" not in {f.id for f in found.findings}
+
+
+def test_a_random_weight_model_does_not_beat_random_and_is_told_so(ignorant):
+    _, found = ignorant
+    for method in OPTIONS.methods:
+        line = the(found, "comprehensiveness_over_random", method=method)
+        assert line.interval[0] <= 0 <= line.interval[1]
+    assert the(found, "comprehensiveness_over_random", method="integrated-gradients").verdict is Verdict.INCONCLUSIVE
+    by_id = {f.id: f for f in found.findings}
+    told = by_id["explainability-not-faithful-integrated-gradients"]
+    assert told.severity is Severity.MEDIUM and "not shown to be faithful" in told.statement
+    assert "500" in told.mitigation.command
+    assert by_id["explainability-not-faithful-occlusion"].severity is Severity.LOW
+    words = next((f for f in found.figures if f.id == "explainability-word-influence"), None)
+    assert words is None or "Not faithful on this model" in words.caption
+
+
+def test_scores_change_when_the_weights_are_shuffled(evidence):
+    line = the(evidence[1], "randomization_rank_correlation", method="integrated-gradients")
+    assert line.interval[1] < 0.5
+
+
+def test_the_shortcut_is_found_proven_by_deletion_and_called_spurious(evidence):
+    _, found = evidence
+    influence = the(found, "word_influence", word=SHORTCUT, toward="positive")
+    others = [m.value for m in found.metrics if m.name == "word_influence" and m.slice["word"] != SHORTCUT]
+    assert influence.value > 2 * max(others)
+    flips = the(found, "deletion_flip_rate", word=SHORTCUT)
+    assert flips.value > 0.9 and flips.n == 60
+    association = the(found, "word_label_association", word=SHORTCUT, label="positive")
+    assert association.interval[0] < 0 < association.interval[1]  # labels here are tossed coins
+    [told] = [f for f in found.findings if f.id == f"explainability-leans-on-{SHORTCUT}"]
+    assert told.severity is Severity.MEDIUM and "source = a" in told.statement
+    assert told.examples[0]["predicted"] == "positive" and told.examples[0]["predicted_without"] == "negative"
+
+
+def test_a_word_that_truly_decides_the_label_is_no_candidate(shortcut):
+    texts, holds = texts_with_shortcut(120, seed=3)
+    found = explainability(subject_of(shortcut, texts, holds), OPTIONS, np.random.default_rng(0))
+    assert the(found, "deletion_flip_rate", word=SHORTCUT).value > 0.9
+    assert the(found, "deletion_accuracy_change", word=SHORTCUT).value < -0.9
+    assert not [f for f in found.findings if f.id.startswith("explainability-leans-on")]
+
+
+def test_without_labels_deletion_still_shows_flips_and_says_what_is_missing(shortcut):
+    texts, _ = texts_with_shortcut(60, seed=3)
+    found = explainability(subject_of(shortcut, texts, None), OPTIONS, np.random.default_rng(0))
+    assert the(found, "deletion_flip_rate", word=SHORTCUT).value > 0.9
+    accuracy = the(found, "deletion_accuracy_change", word=SHORTCUT)
+    assert accuracy.value is None and "--label-column" in accuracy.reason
+
+
+def test_a_named_word_is_looked_at_whatever_its_influence(shortcut):
+    texts, holds = texts_with_shortcut(60, seed=3)
+    options = OPTIONS.model_copy(update={"top_words": 1, "words": ("Queen", "nowhere")})
+    found = explainability(subject_of(shortcut, texts, holds), options, np.random.default_rng(0))
+    assert {m.slice["word"] for m in found.metrics if m.name == "deletion_flip_rate"} == {SHORTCUT, "queen"}
+    assert the(found, "deletion_flip_rate", word="queen").value < 0.2
+
+
+def test_erasing_is_what_a_slow_loop_over_erasers_definition_gives(evidence):
+    subject, _ = evidence
+    texts, _ = texts_with_shortcut(8, seed=5)
+    path = EmbeddingPath(subject.predictor, texts)
+    targets = subject.predict(texts).predicted
+    random = np.random.default_rng(0)
+    rankings = {name: [random.permutation(len(w)) for w in path.worded] for name in ("one", "other")}
+    found = erase(subject, path.worded, rankings, targets)
+    for name, ranking in rankings.items():
+        for row, text in enumerate(texts):
+            words, lost, kept = text.split(), [], []
+            whole = subject.predict([text]).probabilities[0, targets[row]]
+            for share in (0.01, 0.05, 0.1, 0.2, 0.5):
+                top = set(ranking[row][: max(1, int(np.ceil(share * len(words))))].tolist())
+                without = " ".join(w for place, w in enumerate(words) if place not in top)
+                only = " ".join(w for place, w in enumerate(words) if place in top)
+                lost.append(whole - subject.predict([without]).probabilities[0, targets[row]])
+                kept.append(whole - subject.predict([only]).probabilities[0, targets[row]])
+            assert found[name].comprehensiveness[row] == pytest.approx(np.mean(lost), abs=1e-5)
+            assert found[name].sufficiency[row] == pytest.approx(np.mean(kept), abs=1e-5)
+
+
+def test_at_least_one_word_goes_and_at_least_one_stays():
+    assert top_counts(2) == [1, 1, 1, 1, 1]
+    assert top_counts(40) == [1, 2, 4, 8, 20]
+
+
+def test_rank_correlations_are_scipys():
+    from scipy.stats import spearmanr
+
+    random = np.random.default_rng(0)
+    first, second = [random.integers(0, 5, 9) for _ in range(4)], [random.normal(size=9) for _ in range(4)]
+    expected = [spearmanr(a, b).statistic for a, b in zip(first, second, strict=True)]
+    np.testing.assert_allclose(rank_correlations(first, second), expected)
+    assert len(rank_correlations([np.ones(5), np.arange(2)], [np.arange(5), np.arange(2)])) == 0
+
+
+def test_the_baselines_stand_beside_every_method(evidence):
+    named = {m.slice["method"] for m in evidence[1].metrics if m.name == "comprehensiveness"}
+    assert named == {*OPTIONS.methods, RANDOM, RANDOM_WEIGHTS}
+    [figure] = [f for f in evidence[1].figures if f.id == "explainability-faithfulness"]
+    assert {row["label"] for row in figure.rows} == named
+    assert "integrated-gradients" in figure.caption
+
+
+def test_texts_without_two_words_are_left_out_and_data_of_only_such_is_refused(checkpoint):
+    subject = subject_of(checkpoint, ["good", "a good film", "!"], [0, 1, 0])
+    rows, path = sample_rows(subject, 10, np.random.default_rng(0))
+    assert rows.tolist() == [1] and len(path) == 1
+    with pytest.raises(DataDamaged, match="no row has two words"):
+        sample_rows(subject_of(checkpoint, ["good", "bad"], [0, 1]), 10, np.random.default_rng(0))
+
+
+def test_methods_that_are_wrong_here_are_refused_before_anything_runs():
+    with pytest.raises(ValidationError, match="no rule for embeddings"):
+        ExplainabilityOptions(methods=("lrp",))
+    assert ExplainabilityOptions(methods="occlusion, shapley-sampling").methods == (
+        "integrated-gradients", "occlusion", "shapley-sampling",
+    )  # fmt: skip
+
+
+def test_the_plan_tells_about_what_is_spent(ignorant):
+    subject, _ = ignorant
+    planned = sum(planned_passes(Size(rows=200, training_rows=0, classes=2), OPTIONS).values())
+    assert 0.4 * planned < subject.predictor.forward_passes < 1.3 * planned
+
+
+def test_any_number_of_threads_gives_the_same_evidence(shortcut):
+    texts, holds = texts_with_shortcut(40, seed=4)
+    options = OPTIONS.model_copy(update={"rows": 12, "stability_rows": 3})
+    one, two = (
+        explainability(subject_of(shortcut, texts, holds, threads=threads), options, np.random.default_rng(0))
+        for threads in (1, 2)
+    )
+    assert one == two
+    assert plugin_of(explainability).concern == "explainability"
