@@ -13,14 +13,14 @@ from __future__ import annotations
 
 import tomllib
 from collections.abc import Mapping, Sequence
-from difflib import get_close_matches
 from pathlib import Path
 from typing import Any, Literal, get_args
 
-from pydantic import BaseModel, ConfigDict, Field, ValidationError
+from pydantic import BaseModel, ConfigDict, Field
 
 from audit.plugin import Options, Plugin
 from core_model.errors import OptionUnfit
+from core_model.settings import checked, read_toml
 
 Profile = Literal["quick", "standard", "full"]
 PROFILES: tuple[str, ...] = get_args(Profile)
@@ -59,19 +59,19 @@ def configuration(*, file: Path | None, flags: Mapping[str, Any], settings: Sequ
     Raises: OptionUnfit for broken TOML (with its line), an unknown key (with its nearest neighbour) or a value that
         does not fit.
     """
-    written = _read(file) if file else {}
+    written = read_toml(file, flag="--config") if file else {}
     audits = {name: dict(options) for name, options in written.pop("audits", {}).items()}
     section = written.pop("audit", {})
     if written:
-        raise _unknown(next(iter(written)), ("audit", "audits"), where=str(file))
+        raise OptionUnfit(
+            f"{file}: there is no section {next(iter(written))!r}; there are audit, audits",
+            mend="put it under [audit] or [audits.NAME]",
+        )
     for setting in settings:
         name, option, value = _setting(setting)
         audits.setdefault(name, {})[option] = value
-    merged = {**section, **flags, "audits": audits}
-    try:
-        return Configuration(**merged)
-    except ValidationError as error:
-        raise _unfit(error, Configuration, where=str(file) if file else "the command line") from error
+    where = str(file) if file else "the command line"
+    return checked(Configuration, {**section, **flags, "audits": audits}, where=where)
 
 
 def options_of(plugin: Plugin, configuration: Configuration) -> Options:
@@ -80,21 +80,8 @@ def options_of(plugin: Plugin, configuration: Configuration) -> Options:
     Raises: OptionUnfit for an unknown option (with its nearest neighbour) or a value that does not fit.
     """
     given = configuration.audits.get(plugin.id, {})
-    try:
-        return plugin.options(**{**plugin.profiles.get(configuration.profile, {}), **given})
-    except ValidationError as error:
-        raise _unfit(error, plugin.options, where=f"audits.{plugin.id}") from error
-
-
-def _read(file: Path) -> dict[str, Any]:
-    try:
-        return tomllib.loads(file.read_text(encoding="utf-8"))
-    except FileNotFoundError as error:
-        raise OptionUnfit(f"there is no configuration file {file}", mend="check the path given by --config") from error
-    except (OSError, UnicodeDecodeError) as error:
-        raise OptionUnfit(f"{file} cannot be read as UTF-8 text: {error}", mend="check --config") from error
-    except tomllib.TOMLDecodeError as error:
-        raise OptionUnfit(f"{file} is not TOML: {error}", mend="correct that line of the file") from error
+    values = {**plugin.profiles.get(configuration.profile, {}), **given}
+    return checked(plugin.options, values, where=f"audits.{plugin.id}")
 
 
 def _setting(text: str) -> tuple[str, str, Any]:
@@ -108,23 +95,3 @@ def _setting(text: str) -> tuple[str, str, Any]:
         return name, option, tomllib.loads(f"value = {value.strip()}")["value"]
     except tomllib.TOMLDecodeError:
         return name, option, value.strip()
-
-
-def _unfit(error: ValidationError, model: type[BaseModel], *, where: str) -> OptionUnfit:
-    first = error.errors()[0]
-    place = [str(part) for part in first["loc"]]
-    if first["type"] == "extra_forbidden":
-        return _unknown(place[-1], tuple(model.model_fields), where=where)
-    field = place[0] if place else "?"
-    known = model.model_fields.get(field)
-    meaning = f" ({known.description})" if known is not None and known.description else ""
-    choices = f"one of {', '.join(PROFILES)}" if field == "profile" else first["msg"]
-    return OptionUnfit(f"{where}: {field} = {first['input']!r} does not fit{meaning}", mend=f"{field}: {choices}")
-
-
-def _unknown(key: str, known: Sequence[str], *, where: str) -> OptionUnfit:
-    near = get_close_matches(key, known, n=1)
-    return OptionUnfit(
-        f"{where}: there is no option {key!r}; there are {', '.join(known) or 'none'}",
-        mend=f"{near[0]} = ..." if near else "remove it",
-    )

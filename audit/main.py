@@ -21,6 +21,7 @@ COMMANDS = {
     "report": "Build a report again from audit.json, or take the record out of one.",
     "compare": "Compare two records, row by row where they share rows.",
     "verify": "Check a report: its hashes, and a sample of its numbers measured again.",
+    "privacy": "What a promise of privacy costs, before anything is trained.",
     "audits": "The audits that are installed.",
     "demo": "Fine-tune a real encoder on real comments and audit the result.",
     "doctor": "What works on this machine, and how to mend what does not.",

@@ -160,6 +160,11 @@ def _numbers(record: Record, session: Session, *, sample: int, seed: int) -> Ite
         yield _agreement(audit_id, then, now)
 
 
+def _with_interval(numbers: list[float]) -> str:
+    value, *interval = (f"{number:.6g}" for number in numbers)
+    return f"{value} [{', '.join(interval)}]" if interval else value
+
+
 def _agreement(audit_id: str, then: Metric, now: Metric | None) -> Line:
     what = f"{audit_id}: {then.key}"
     if now is None or now.value is None:
@@ -169,5 +174,5 @@ def _agreement(audit_id: str, then: Metric, now: Metric | None) -> Line:
         b is not None and math.isclose(a, b, rel_tol=TOLERANCE, abs_tol=TOLERANCE)
         for a, b in zip(after, before, strict=True)
     )
-    words = f"{then.value:.6g} in the record, {now.value:.6g} now"
+    words = f"{_with_interval(before)} in the record, {_with_interval(after)} now"
     return Line(what, "agrees" if same else "differs", words)

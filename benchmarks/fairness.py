@@ -8,7 +8,8 @@ with 0 and with 10 resamples, and its time for all of them extrapolated in a lin
 values must agree to 1e-12, or the benchmark stops.
 
 Two more figures: the table as the fairness audit makes it (Wilson intervals, and for the differences the interval that
-holds where the percentile one does not), and 2,000 resamples. CPU time of this process, best of several runs.
+holds where the percentile one does not), and 2,000 resamples. CPU time of this process; ours is the best of seven runs,
+fairlearn runs once.
 """
 
 from __future__ import annotations

@@ -22,6 +22,7 @@ from typing import TYPE_CHECKING, Any, Literal
 from core_model.checkpoint_loading import quiet
 from core_model.errors import OptionUnfit, OutputUnwritable
 from core_model.files import publish_files, unwritable_letters, writable_folder, write_atomically
+from core_model.mitigation import terms_sha256
 from core_model.progress import Progress, Tell
 from core_model.tasks.training_task import TrainingTask, preparer
 from core_model.training_meter import Meter
@@ -64,7 +65,7 @@ def train(
     """Train a model and leave it in `out`.
 
     Args:
-        data: the training rows, with labels.
+        data: the training rows, with labels; opened with the group column that `options.reweigh` names.
         evaluation: rows for the evaluation after each epoch, never trained on.
         base, architecture: what is fine-tuned, or the shape of what is built from scratch; one of the two.
         resume: take up the run that was interrupted in `out`; begin it where there is none, and do nothing where it
@@ -143,6 +144,7 @@ def _identity(
     """What two sessions must share to be one run."""
     return {
         **options.that_change_weights(),
+        "identity_terms_sha256": terms_sha256(options),
         "data_sha256": data.sha256,
         "text_column": data.text_column,
         "pair_column": data.pair_column,
@@ -267,6 +269,7 @@ def _record(
             "processes": loop.processes,
         },
         versions=versions(),
+        mitigation=dict(task.mitigation),
         identity=dict(loop.identity),
         notes=notes,
     )

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Any, Literal
 
-from pydantic import BaseModel, ConfigDict, Field
+from pydantic import BaseModel, ConfigDict, Field, model_validator
 
 from core_model.tasks import Task
 
@@ -32,6 +32,15 @@ class TrainingOptions(BaseModel):
     early_stopping: int | None = Field(
         None, ge=1, description="epochs without a lower evaluation loss after which to stop; the best weights are kept"
     )
+    augment: Literal["identity-swap"] | None = Field(
+        None, description="rows added: those with an identity term once more, swapped, under the same label"
+    )
+    identity_terms: str | None = Field(
+        None, description="TOML file of identity-term pairs for augment, in the place of our list"
+    )
+    reweigh: str | None = Field(
+        None, min_length=1, description="column of groups that weights make independent of the label in the loss"
+    )
     max_length: int | None = Field(None, ge=3, description="tokens; longer rows are cut, and counted in the record")
     precision: Literal["auto", "float32", "bf16"] = Field(
         "auto", description="auto: bf16 on a GPU that has it, float32 elsewhere"
@@ -41,11 +50,20 @@ class TrainingOptions(BaseModel):
     )
     country: str = Field("WORLD", description="whose electricity, ISO 3166 alpha-3; WORLD is the world's average")
 
+    @model_validator(mode="after")
+    def _terms_are_read(self) -> TrainingOptions:
+        if self.identity_terms is not None and self.augment is None:
+            raise ValueError("identity_terms is read by augment alone; --augment identity-swap")
+        return self
+
     def resolved(self, *, from_scratch: bool) -> TrainingOptions:
         """With every default that depends on the base filled in."""
         rate = self.learning_rate or (FROM_SCRATCH_RATE if from_scratch else FINE_TUNING_RATE)
         return self.model_copy(update={"learning_rate": rate})
 
     def that_change_weights(self) -> dict[str, Any]:
-        """The options that a resumed run must share with the run that it resumes."""
-        return self.model_dump(mode="json", exclude={"checkpoint_every", "country"})
+        """The options that a resumed run must share with the run that it resumes.
+
+        Of a list of identity terms the content counts, not its place: `core_model.mitigation.terms_sha256`.
+        """
+        return self.model_dump(mode="json", exclude={"checkpoint_every", "country", "identity_terms"})

@@ -35,6 +35,8 @@ class TrainingRecord(BaseModel):
         seconds: wall time of all sessions.
         energy: kWh and kg CO2e over all sessions, measured or estimated (`core_model.energy`).
         hardware: device, dtype, threads, processes.
+        mitigation: what was done to the training rows, by name, with its figures (`core_model.mitigation`); empty when
+            nothing was. Then the training loss is that of the added and weighed rows.
         identity: what a resumed run must share with this one.
         model_sha256: of model.safetensors.
         files: sha256 of every file of the checkpoint.
@@ -63,6 +65,7 @@ class TrainingRecord(BaseModel):
     energy: dict[str, Any]
     hardware: dict[str, Any]
     versions: dict[str, str | None]
+    mitigation: dict[str, Any] = Field(default_factory=dict)
     identity: dict[str, Any]
     notes: list[str]
     model_sha256: str = ""

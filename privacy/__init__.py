@@ -1,1 +1,1 @@
-"""Train with differential privacy, and attack what was trained. Nothing works here yet."""
+"""Privacy that is promised, and privacy that is attacked: accounting, claims, budgets, attack statistics."""

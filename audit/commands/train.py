@@ -48,6 +48,13 @@ if TYPE_CHECKING:
     "--label-smoothing", type=float, metavar="X", help="Share of a label spread over all classes. Default: 0."
 )
 @click.option(
+    "--augment",
+    metavar="identity-swap",
+    help="Train on rows with an identity term once more, swapped, under the same label.",
+)
+@click.option("--identity-terms", metavar="FILE", help="TOML list of term pairs for --augment. Default: our own.")
+@click.option("--reweigh", metavar="COLUMN", help="Weigh rows so that this group column and the label are independent.")
+@click.option(
     "--early-stopping",
     type=int,
     metavar="PATIENCE",
@@ -69,12 +76,17 @@ def train(
     Leaves a standard Hugging Face folder in --out, with training_record.json: data and options, evaluation, energy.
     A run that was interrupted, or killed, goes on with --resume and ends with the same weights.
 
+    Two mitigations for what the fairness audit finds: --reweigh COLUMN, for gaps between groups, and --augment
+    identity-swap, for answers that change with the identity in the text.
+
     \b
     Examples:
       aboveboard train --base ./encoder --data train.jsonl --eval-data test.jsonl --out ./classifier
       aboveboard train --base ./encoder --data train.csv --label-column biased --epochs 3 --out ./classifier
       aboveboard train --base none --architecture encoder.toml --data train.jsonl --out ./from-scratch
       aboveboard train --base ./encoder --data train.jsonl --out ./classifier --resume
+      aboveboard train --base ./classifier --data train.jsonl --reweigh sex --out ./mended
+      aboveboard train --base ./classifier --data train.jsonl --augment identity-swap --out ./mended
     """
     from core_model.settings import checked
     from core_model.training_options import TrainingOptions
@@ -93,7 +105,7 @@ def train(
 
     opened = None if base.lower() == "none" else open_checkpoint(base)
     shape = None if architecture is None else read_architecture(architecture)
-    rows = _rows(data, columns, "--data")
+    rows = _rows(data, columns, "--data", reweigh=options.reweigh)
     evaluation = None if eval_data is None else _rows(eval_data, columns, "--eval-data")
     try:
         with progress_shown() as tell:
@@ -118,11 +130,17 @@ def train(
         _tell_result(result, data=data, eval_data=eval_data)
 
 
-def _rows(source: str, columns: dict[str, Any], flag: str) -> Table:
+def _rows(source: str, columns: dict[str, Any], flag: str, *, reweigh: str | None = None) -> Table:
     """The rows of a file, with what had to be guessed said aloud."""
     from core_model.data import open_table
+    from core_model.errors import ColumnMissing
 
-    table = open_table(source, labels_required=True, **columns)
+    groups = () if reweigh is None else (reweigh,)
+    try:
+        table = open_table(source, labels_required=True, group_columns=groups, **columns)
+    except ColumnMissing as error:  # here the group column goes by another flag
+        found, mend = (said.replace("--group-column", "--reweigh") for said in (error.found, error.mend))
+        raise ColumnMissing(found, mend=mend) from None
     for what, column in table.guessed.items():
         click.echo(f"guessed for {flag}: --{what.replace('_', '-')} {column}", err=True)
     return table

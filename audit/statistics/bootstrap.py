@@ -27,6 +27,7 @@ from audit.statistics.proportions import two_sided_z
 Statistic = Callable[[np.ndarray], np.ndarray]
 
 BLOCK = 100  # resamples per child seed: part of what a seed means, so no tuning knob
+LEAST_ERROR = 0.25  # of the standard error seen, for a resample's own; binds only where few rows differ
 CHUNK = 1 << 20  # random numbers held at a time; moves memory, never a number
 
 TABLE = "Bayesian bootstrap of the table, half a row of prior on either side, equal tails (Rubin 1981)"
@@ -115,16 +116,16 @@ def bootstrap_rows(
         pivots = []
         for weights in _multinomial_weights(len(units), random, resamples):
             draws, errors, _ = _replicate(units, weights, combine, step)
-            pivots.append((draws - value) / errors)
+            # A resample that misses the few rows with any spread would say that it is certain.
+            pivots.append((draws - value) / np.maximum(errors, LEAST_ERROR * spread[0]))
     t = np.concatenate(pivots)
     tail = (1 - confidence) / 2
-    t[np.isnan(t)] = np.inf  # a resample without spread or value counts against both ends
-    low_t, high_t = np.quantile(t, 1 - tail, method="higher"), np.quantile(np.where(t == np.inf, -t, t), tail)
-    low, high = value - low_t * spread[0], value - high_t * spread[0]
-    if not (np.isfinite(low) and np.isfinite(high)):
-        why = "too few rows differ: more than one resample in forty shows no spread"
+    t = t[np.isfinite(t)]
+    if len(t) < (1 - tail) * resamples:
+        why = f"the statistic does not exist in {resamples - len(t)} of {resamples} resamples"
         return Estimate(value, None, None, n, "none", confidence, why)
-    return Estimate(value, min(float(low), value), max(float(high), value), n, method, confidence)
+    low, high = (float(value - q * spread[0]) for q in np.quantile(t, [1 - tail, tail]))
+    return Estimate(value, min(low, value), max(high, value), n, method, confidence)
 
 
 def bootstrap_mean(

@@ -7,8 +7,8 @@ the classes of the data. A base that already tells the same classes apart keeps 
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
-from itertools import islice
+from dataclasses import dataclass, field, replace
+from itertools import chain, islice
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -17,6 +17,7 @@ from core_model.architectures import Architecture, train_tokenizer
 from core_model.batching import Ragged
 from core_model.checkpoint_loading import quiet
 from core_model.errors import CheckpointDamaged, LabelsUnfit, OptionUnfit, TaskUnfit, TokenizerUnfit
+from core_model.mitigation import Mitigated, mitigate
 from core_model.tasks import Task
 
 if TYPE_CHECKING:
@@ -39,12 +40,14 @@ class ClassifiedTexts:
         kinds: for pairs, which of the two texts each token belongs to.
         targets: (rows,) int64, index of the class.
         cut: rows that lost their end.
+        weights: (rows,) float32, what each row's loss is multiplied by, mean 1; None: all count alike.
     """
 
     tokens: Ragged
     kinds: Ragged | None
     targets: np.ndarray
     cut: int
+    weights: np.ndarray | None = None
 
     @property
     def lengths(self) -> np.ndarray:
@@ -66,10 +69,11 @@ class Classification:
     head: str
     training: ClassifiedTexts
     evaluation: ClassifiedTexts | None
+    mitigation: Mapping[str, Any] = field(default_factory=dict)
     notes: Sequence[str] = field(default_factory=list)
 
     def batch(self, examples: ClassifiedTexts, rows: np.ndarray) -> dict[str, torch.Tensor]:
-        """input_ids and attention_mask, (rows, longest) int64, and targets, (rows,) int64."""
+        """input_ids and attention_mask, (rows, longest) int64, targets, (rows,) int64; weights where there are any."""
         import torch
 
         ids = torch.from_numpy(examples.tokens.padded(rows, int(self.tokenizer.pad_token_id or 0)))
@@ -81,13 +85,18 @@ class Classification:
         }
         if examples.kinds is not None:
             tensors["token_type_ids"] = torch.from_numpy(examples.kinds.padded(rows, 0))
+        if examples.weights is not None:
+            tensors["weights"] = torch.from_numpy(examples.weights[rows])
         return tensors
 
     def loss(self, model: Any, batch: Mapping[str, torch.Tensor], label_smoothing: float) -> torch.Tensor:
-        """Cross-entropy summed over the rows."""
+        """Cross-entropy summed over the rows, each times its weight where there are weights."""
         from torch.nn.functional import cross_entropy
 
         logits = _logits(model, batch)
+        if "weights" in batch:
+            losses = cross_entropy(logits, batch["targets"], reduction="none", label_smoothing=label_smoothing)
+            return (losses * batch["weights"]).sum()
         return cross_entropy(logits, batch["targets"], reduction="sum", label_smoothing=label_smoothing)
 
     def measures(self, model: Any, batch: Mapping[str, torch.Tensor]) -> dict[str, torch.Tensor]:
@@ -103,7 +112,7 @@ class Classification:
 
 def _logits(model: Any, batch: Mapping[str, torch.Tensor]) -> torch.Tensor:
     """(rows, classes) float32."""
-    inputs = {name: tensor for name, tensor in batch.items() if name != "targets"}
+    inputs = {name: tensor for name, tensor in batch.items() if name not in ("targets", "weights")}
     logits: torch.Tensor = model(**inputs).logits
     return logits.float()
 
@@ -119,15 +128,18 @@ def prepare(
     """A classifier of the data's classes, from a base or from scratch, and the data in tokens.
 
     Raises: LabelsUnfit when there is one class only, or evaluation has a class that training has not; TaskUnfit when
-        the base has no classification head in transformers; OptionUnfit when max_length is beyond the positions.
+        the base has no classification head in transformers; OptionUnfit when max_length is beyond the positions, or
+        a mitigation does not fit the data; ColumnMissing when the column to reweigh by was not opened.
     """
     data.require_two_classes()
     labels = _labels(base, data)
+    mitigated = mitigate(data, options)
     if base is not None:
         tokenizer, positions = base.load_tokenizer(), base.max_length
         model, head, notes = _from_base(base, labels, options.seed)
     elif architecture is not None:
-        tokenizer, positions = train_tokenizer(_texts(data), architecture), architecture.max_length
+        texts = chain.from_iterable(map(_texts, mitigated.tables))
+        tokenizer, positions = train_tokenizer(texts, architecture), architecture.max_length
         model, head, notes = _from_scratch(architecture, len(tokenizer), labels, options.seed), "new", []
     else:
         raise OptionUnfit("there is neither a base nor an architecture", mend="--base CKPT or --architecture FILE.toml")
@@ -143,9 +155,10 @@ def prepare(
         tokenizer=tokenizer,
         labels=labels,
         head=head,
-        training=_tokenize(data, tokenizer, labels, length),
+        training=_training(mitigated, tokenizer, labels, length),
         evaluation=None if evaluation is None else _tokenize(evaluation, tokenizer, labels, length),
-        notes=notes,
+        mitigation=mitigated.record,
+        notes=[*notes, *mitigated.notes],
     )
     _check_ids(task)
     return task
@@ -238,6 +251,23 @@ def _texts(data: Table) -> Any:
     yield from data.texts
     if data.pairs is not None:
         yield from data.pairs
+
+
+def _training(
+    mitigated: Mitigated, tokenizer: PreTrainedTokenizerBase, labels: tuple[str, ...], max_length: int
+) -> ClassifiedTexts:
+    """The training rows in tokens; rows that a mitigation added come last, and their cuts are not counted."""
+    own, *added = (_tokenize(table, tokenizer, labels, max_length) for table in mitigated.tables)
+    if not added:
+        return replace(own, weights=mitigated.weights)
+    parts = [own, *added]
+    return ClassifiedTexts(
+        tokens=Ragged.joined([part.tokens for part in parts]),
+        kinds=None if own.kinds is None else Ragged.joined([part.kinds for part in parts if part.kinds is not None]),
+        targets=np.concatenate([part.targets for part in parts]),
+        cut=own.cut,
+        weights=mitigated.weights,
+    )
 
 
 def _tokenize(

@@ -45,6 +45,7 @@ class TrainingTask(Protocol):
         labels: names of the classes, in the order of the outputs; empty where a task has none.
         head: "kept" from the base, "replaced" because the base had another, or "new".
         training, evaluation: the examples.
+        mitigation: what was done to the training rows, for the record; empty when nothing was.
         notes: what a reader of the record must know, one plain sentence each.
     """
 
@@ -54,6 +55,7 @@ class TrainingTask(Protocol):
     head: str
     training: Examples
     evaluation: Examples | None
+    mitigation: Mapping[str, Any]
     notes: Sequence[str]
 
     def batch(self, examples: Any, rows: np.ndarray) -> dict[str, torch.Tensor]:

@@ -64,9 +64,9 @@ def test_help_imports_nothing_heavy():
     assert all(command in done.stdout for command in COMMANDS)
 
 
-@pytest.mark.parametrize("command", COMMANDS)
+@pytest.mark.parametrize("command", [*([c] for c in COMMANDS if c != "privacy"), ["privacy", "budget"]], ids=" ".join)
 def test_every_command_has_examples_and_json(command, capsys):
-    assert run([command, "--help"]) == 0
+    assert run([*command, "--help"]) == 0
     text = capsys.readouterr().out
     assert "Examples:" in text and "--json" in text
 

@@ -22,9 +22,8 @@ PLUGINS = installed().plugins
 
 @pytest.fixture(scope="module")
 def subject(checkpoint, tmp_path_factory) -> Subject:
-    from core_model.prediction import Predictor
-
     from core_model.checkpoint import open_checkpoint
+    from core_model.prediction import Predictor
 
     folder = tmp_path_factory.mktemp("contract")
     opened = open_checkpoint(checkpoint)

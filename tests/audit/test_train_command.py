@@ -25,7 +25,10 @@ def files(tmp_path_factory) -> dict[str, str]:
     for name, rows, seed in (("train", 96, 0), ("eval", 40, 1)):
         write_rows(
             folder / f"{name}.jsonl",
-            [{"comment": text, "tone": ("negative", "positive")[y]} for text, y in planted_rows(rows, seed)],
+            [
+                {"comment": text, "tone": ("negative", "positive")[y], "source": "ab"[row % 2], "year": 2020}
+                for row, (text, y) in enumerate(planted_rows(rows, seed))
+            ],
         )
     write_rows(folder / "one.jsonl", [{"comment": text, "tone": "positive"} for text, _ in planted_rows(9, 2)])
     write_rows(folder / "other.jsonl", [{"comment": "a b", "tone": "mixed"}, {"comment": "c d", "tone": "positive"}])
@@ -80,6 +83,19 @@ def test_from_scratch_by_an_architecture_file(files, tmp_path: Path):
     assert answer["options"]["learning_rate"] == 5e-4
 
 
+def test_mitigations_are_recorded_and_said(files, tmp_path: Path):
+    result = run(
+        "--base", str(tiny_base().path), "--data", files["train"], *columns(), "--epochs", "1", "--reweigh", "source",
+        "--augment", "identity-swap", "--out", str(tmp_path / "m"),
+    )  # fmt: skip
+    assert result.exit_code == 0, result.output
+    assert "note: Rows are weighed by 'source'" in result.stdout
+    assert "of 96 training rows hold an identity term of aboveboard's own list" in result.stdout
+    record = json.loads((tmp_path / "m" / "training_record.json").read_text())
+    assert record["mitigation"]["reweighing"]["rows"] == 96 + record["mitigation"]["identity_swap"]["rows_added"]
+    assert (record["options"]["reweigh"], record["identity"]["reweigh"]) == ("source", "source")
+
+
 def test_columns_that_were_guessed_are_said(tmp_path: Path):
     write_rows(tmp_path / "d.jsonl", [{"text": t, "label": y} for t, y in planted_rows(32, 0)])
     result = run(
@@ -107,6 +123,12 @@ def test_columns_that_were_guessed_are_said(tmp_path: Path):
         ({"--task": "summarization"}, r"--task classification"),
         ({"--early-stopping": "2"}, "--eval-data"),
         ({"--country": "ATLANTIS"}, "ATLANTIS"),
+        ({"--augment": "identity-swop"}, r"augment = 'identity-swop'(.|\n)*'identity-swap'"),
+        ({"--identity-terms": "terms.toml"}, r"read by augment alone(.|\n)*--augment identity-swap"),
+        ({"--augment": "identity-swap", "--identity-terms": "/no.toml"}, r"/no\.toml cannot be read"),
+        ({"--reweigh": "sourse"}, r"'sourse' \(asked for by --reweigh\)(.|\n)*--reweigh source"),
+        ({"--reweigh": "year"}, r"column 'year' of train\.jsonl has one value, '2020'"),
+        ({"--reweigh": "tone"}, r"is the label column"),
         ({"--base": "none"}, r"--architecture"),
         ({"--base": "/nowhere/at/all"}, "/nowhere/at/all"),
         ({"--data": "/nowhere.jsonl"}, r"/nowhere\.jsonl"),

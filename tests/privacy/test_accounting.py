@@ -94,6 +94,12 @@ def test_without_poisson_sampling_each_step_is_a_whole_gaussian_release(noise, s
     assert shuffled.epsilon(delta, accountant="rdp") >= truth
 
 
+def test_whole_releases_of_different_noise_compose_to_one_gaussian():
+    ledger = Ledger((Phase(3.0, 1.0, 2), Phase(8.0, 0.1, 30, "none")))
+    truth = analytic_gaussian(1 / sqrt(2 / 9 + 30 / 64), 1e-5)
+    assert truth <= ledger.epsilon(1e-5) <= truth * 1.005
+
+
 def test_shuffled_batches_get_no_amplification():
     poisson, shuffled = (Ledger((Phase(1.0, 0.01, 100, sampling),)) for sampling in ("poisson", "none"))
     assert shuffled.epsilon(1e-5) > 30 * poisson.epsilon(1e-5)

@@ -39,13 +39,13 @@ def test_noise_agrees_with_opacus_own_search():
 
 
 def test_what_was_spent_before_is_part_of_the_promise():
-    spent = Ledger((Phase(1.0, 0.01, 500),))
-    alone = noise_multiplier_for(2.0, delta=1e-5, sampling_rate=0.01, steps=500)
-    after = noise_multiplier_for(2.0, delta=1e-5, sampling_rate=0.01, steps=500, spent=spent)
+    spent = Ledger((Phase(20.0, 1.0, 50),))
+    alone = noise_multiplier_for(2.0, delta=1e-5, sampling_rate=1.0, steps=50)
+    after = noise_multiplier_for(2.0, delta=1e-5, sampling_rate=1.0, steps=50, spent=spent)
     assert after > alone
-    assert spent.spend(Phase(after, 0.01, 500)).epsilon(1e-5) <= 2.0
+    assert 1.98 <= spent.spend(Phase(after, 1.0, 50)).epsilon(1e-5) <= 2.0
     with pytest.raises(OptionUnfit, match="spent already"):
-        noise_multiplier_for(0.5, delta=1e-5, sampling_rate=0.01, steps=1, spent=spent)
+        noise_multiplier_for(0.5, delta=1e-5, sampling_rate=1.0, steps=1, spent=spent)
 
 
 def test_a_promise_that_no_noise_keeps_is_refused_with_what_could_be_had():
@@ -67,10 +67,11 @@ def test_an_epsilon_that_cannot_be_is_refused(epsilon):
 
 @pytest.mark.parametrize("accountant", ["prv", "rdp"])
 def test_the_steps_left_fit_the_budget_and_few_more_do(accountant):
-    budget, spent = Budget(3.0, 1e-5), Ledger((Phase(1.0, 0.02, 200),))
-    left = steps_left(spent, budget, noise_multiplier=1.0, sampling_rate=0.02, accountant=accountant)
-    assert not spent.would_exceed(budget, after=Phase(1.0, 0.02, left), accountant=accountant)
-    assert spent.would_exceed(budget, after=Phase(1.0, 0.02, round(left * 1.03) + 1), accountant=accountant)
+    budget, spent = Budget(3.0, 1e-5), Ledger((Phase(100.0, 1.0, 200),))
+    left = steps_left(spent, budget, noise_multiplier=100.0, sampling_rate=1.0, accountant=accountant)
+    assert left > 1000
+    assert not spent.would_exceed(budget, after=Phase(100.0, 1.0, left), accountant=accountant)
+    assert spent.would_exceed(budget, after=Phase(100.0, 1.0, round(left * 1.03) + 1), accountant=accountant)
 
 
 def test_no_steps_are_left_where_one_would_be_too_many():

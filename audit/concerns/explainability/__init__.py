@@ -14,7 +14,8 @@ How to read it    Comprehensiveness alone says little, for deleting any words hu
                   candidate for a spurious feature when deleting it flips answers and the data do not say that it
                   speaks for the label, or it stands mostly in one group's rows; a person decides whether it is one.
                   Severity: high, when the default method is worse than a random order; medium, when it is not shown to
-                  be better, or a word decides without a reason in the data; low, for the other methods.
+                  be better, or a word decides without a reason in the data; low, for the other methods, and where
+                  scores do not add up.
 How to mend it    Show the method that beats the random order: `aboveboard explain CHECKPOINT --text "..." --method M`.
                   For a word that should not decide: train on rows augmented by its deletion, and audit again.
 Source            Sundararajan et al. 2017, arXiv:1703.01365; DeYoung et al. 2020, arXiv:1911.03429; Adebayo et al.
@@ -30,6 +31,8 @@ import numpy as np
 from pydantic import Field, field_validator
 
 from audit.concerns.explainability.faithfulness import (
+    ERASER,
+    PROBABILITY,
     RANDOM,
     RANDOM_WEIGHTS,
     SHARES,
@@ -40,7 +43,12 @@ from audit.concerns.explainability.faithfulness import (
     randomization_metric,
 )
 from audit.concerns.explainability.figures import faithfulness_figure, influence_figure
-from audit.concerns.explainability.findings import faithful_methods, faithfulness_findings, leaning_findings
+from audit.concerns.explainability.findings import (
+    completeness_findings,
+    faithful_methods,
+    faithfulness_findings,
+    leaning_findings,
+)
 from audit.concerns.explainability.influence import influence_metrics, influences
 from audit.concerns.explainability.stability import (
     NEIGHBOURS,
@@ -48,8 +56,9 @@ from audit.concerns.explainability.stability import (
     completeness_metrics,
     stability_metrics,
 )
-from audit.evidence import Limit
+from audit.evidence import Limit, metric
 from audit.plugin import Concern, Evidence, Need, Options, Size, audit
+from audit.statistics import Estimate
 from core_model.attribution import (
     METHODS,
     PERMUTATIONS,
@@ -65,7 +74,7 @@ from core_model.attribution import (
 from core_model.attribution_path import EmbeddingPath
 from core_model.attribution_trials import randomized
 from core_model.attribution_words import split_words
-from core_model.errors import BadInput, DataDamaged
+from core_model.errors import BadInput
 from core_model.tasks import Task
 
 if TYPE_CHECKING:
@@ -150,7 +159,11 @@ def explainability(subject: Subject, options: ExplainabilityOptions, random: np.
     sample_random, shapley_random, order_random, weights_random, trial_random = children[:5]
     copy_random, agreement_random, completeness_random, stability_random, word_random = children[5:]
 
-    sampled, path = sample_rows(subject, options.rows, sample_random)
+    limit = Limit(0.0, "an explanation has to beat a random order, default of this audit")
+    sample = sample_rows(subject, options.rows, sample_random)
+    if sample is None:
+        return nothing_to_rank(limit)
+    sampled, path = sample
     targets = subject.predictions.predicted[sampled]
     attributions = {
         method: explained(path, targets, method, options.tolerance, shapley_random) for method in options.methods
@@ -164,7 +177,6 @@ def explainability(subject: Subject, options: ExplainabilityOptions, random: np.
 
     default, resamples = attributions[DEFAULT], options.resamples
     held = np.arange(min(len(sampled), options.stability_rows))  # the sample is in random order
-    limit = Limit(0.0, "an explanation has to beat a random order, default of this audit")
     trials = [
         *faithfulness_metrics(erased, options.methods, limit=limit, resamples=resamples, random=trial_random),
         randomization_metric(default, shuffled, resamples=resamples, random=copy_random),
@@ -177,9 +189,14 @@ def explainability(subject: Subject, options: ExplainabilityOptions, random: np.
         deletion_rows=options.deletion_rows, resamples=resamples, random=word_random,
     )  # fmt: skip
     words = influence_figure(leaning, subject.labels, faithful=faithful_methods(trials)[DEFAULT])
+    findings = [
+        *faithfulness_findings(trials, DEFAULT),
+        *leaning_findings(leaning, subject),
+        *completeness_findings(default, trials, options.tolerance),
+    ]
     return Evidence(
         metrics=[*trials, *influence_metrics(leaning, subject.labels)],
-        findings=[*faithfulness_findings(trials, DEFAULT), *leaning_findings(leaning, subject)],
+        findings=findings,
         figures=[faithfulness_figure(trials), *([words] if words else [])],
         notes=notes_of(subject, path, default, held, options),
         settings={"baseline": "padding embeddings, special tokens kept", "steps": ", ".join(map(str, STEPS))},
@@ -187,10 +204,10 @@ def explainability(subject: Subject, options: ExplainabilityOptions, random: np.
     )
 
 
-def sample_rows(subject: Subject, most: int, random: np.random.Generator) -> tuple[np.ndarray, EmbeddingPath]:
+def sample_rows(subject: Subject, most: int, random: np.random.Generator) -> tuple[np.ndarray, EmbeddingPath] | None:
     """Rows with at least two words, at most so many, in random order, and their way through embedding space.
 
-    Raises: DataDamaged when no row has two words.
+    Returns: None when no row has two words that the model sees.
     """
     pairs = subject.data.pairs
     eligible = [
@@ -198,16 +215,30 @@ def sample_rows(subject: Subject, most: int, random: np.random.Generator) -> tup
         for row, text in enumerate(subject.texts)
         if len(split_words(text)) + (len(split_words(pairs[row])) if pairs is not None else 0) >= 2
     ]
-    chosen = random.permutation(np.array(eligible, dtype=np.int64))[:most]
     if not eligible:
-        raise DataDamaged(
-            f"{subject.data.name}: no row has two words, so that no word can be ranked before another",
-            mend="--text-column COLUMN with longer texts",
-        )
+        return None
+    chosen = random.permutation(np.array(eligible, dtype=np.int64))[:most]
     texts = [subject.texts[row] for row in chosen]
     path = EmbeddingPath(subject.predictor, texts, None if pairs is None else [pairs[row] for row in chosen])  # type: ignore[arg-type]
     kept = np.array([place for place, worded in enumerate(path.worded) if len(worded) >= 2], dtype=np.int64)
+    if not len(kept):
+        return None
     return chosen[kept], path if len(kept) == len(path) else path.select(kept)
+
+
+def nothing_to_rank(limit: Limit) -> Evidence:
+    """What is said of data without a row of two words: not measured, and never a pass."""
+    absent = Estimate.absent("no row has two words, so that no word can be ranked before another")
+    return Evidence(
+        metrics=[
+            metric(
+                "comprehensiveness_over_random", absent, unit=PROBABILITY, better="higher", limit=limit,
+                slice={"method": DEFAULT}, source=ERASER,
+                definition="comprehensiveness minus that of a random order on the same rows",
+            )
+        ],
+        notes=["Nothing was explained: name a column with longer texts by --text-column."],
+    )  # fmt: skip
 
 
 def explained(

@@ -4,7 +4,7 @@ Severity, by the interval and not by the point:
     high    the default method is worse than a random order, by its whole interval
     medium  the default method's interval holds 0: it is not shown to be faithful; or deleting a word flips answers
             (its interval excludes 0) and the data give no reason for it
-    low     the same of a method that is not the default
+    low     the same of a method that is not the default; or scores that do not add up
 """
 
 from __future__ import annotations
@@ -18,9 +18,11 @@ from reports.record import Finding, Metric, Mitigation, Severity, Verdict
 
 if TYPE_CHECKING:
     from audit.subject import Subject
+    from core_model.attribution import Attribution
 
 ALIKE = 0.5  # a rank correlation with the shuffled copy above this says: the text is explained, not the model
 LONGEST = 300
+MANY = 0.05  # share of rows whose scores may miss their sum before it is worth telling
 
 
 def faithful_methods(metrics: Sequence[Metric]) -> dict[str, bool]:
@@ -76,6 +78,26 @@ def _same_without_weights(metrics: Sequence[Metric], better: Sequence[str]) -> l
             f"{line.value:.2f}): they show the text rather than the model.",
             metrics=[line.key],
             mitigation=_another_method([name for name in better if name != line.slice["method"]]),
+        )
+    ]
+
+
+def completeness_findings(found: Sequence[Attribution], metrics: Sequence[Metric], tolerance: float) -> list[Finding]:
+    """One finding where the scores of many rows do not add up after the largest number of steps."""
+    missed = sum((a.completeness_error or 0.0) > tolerance for a in found)
+    if missed <= MANY * len(found):
+        return []
+    return [
+        Finding(
+            id="explainability-scores-do-not-add-up",
+            severity=Severity.LOW,
+            statement=f"In {missed} of {len(found)} rows the scores of integrated gradients miss their sum by more "
+            f"than {tolerance:g} after {max(a.steps or 0 for a in found)} steps: the model jumps between two steps, "
+            "and sizes of scores mean little there.",
+            metrics=[m.key for m in metrics if m.name == "completeness_error"],
+            mitigation=_another_method(
+                [name for name, holds in faithful_methods(metrics).items() if holds and name != found[0].method]
+            ),
         )
     ]
 

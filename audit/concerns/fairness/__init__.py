@@ -18,8 +18,9 @@ How to read it    "Selected" means predicted as the class named in the option `s
                   and the limit is undecided; low, when the gap is real and within its limit, or past its limit and
                   not yet told from chance.
 How to mend it    People first: review_queue.csv holds the rows that tell most, for decisions and comments. Then
-                  `aboveboard train --base CHECKPOINT` on rows that were balanced, relabelled, or augmented by swaps,
-                  and a new audit on rows that were kept out.
+                  `aboveboard train --reweigh COLUMN` for gaps between groups (Kamiran and Calders 2012), or
+                  `--augment identity-swap` for flips (Lu et al. 2018); a new audit on the same rows, which training
+                  must not see; and `aboveboard compare`, for what was gained and what it cost.
 Source            Hardt, Price and Srebro 2016, arXiv:1610.02413; Weerts et al. 2023 (fairlearn), JMLR 24(257);
                   29 CFR 1607.4(D), the four-fifths rule; Garg et al. 2019, arXiv:1809.10610; Chouldechova 2017,
                   Big Data 5(2):153.
@@ -29,6 +30,7 @@ from __future__ import annotations
 
 import hashlib
 import re
+import shlex
 from collections.abc import Mapping
 from typing import TYPE_CHECKING
 
@@ -42,10 +44,10 @@ from audit.concerns.fairness.gaps import columns_of
 from audit.concerns.fairness.measured import FOUR_FIFTHS, Limits, Measured, measure, notes_of
 from audit.concerns.fairness.review_queue import review_queue
 from audit.concerns.fairness.rows import Rows
-from audit.concerns.fairness.swap import IdentityTerms, read_terms
 from audit.evidence import Limit
 from audit.plugin import Concern, Evidence, Need, Options, Size, audit
 from core_model.errors import BadInput, OptionUnfit, TaskUnfit
+from core_model.identity_swap import IdentityTerms, read_terms
 from core_model.tasks import Task
 from reports.record import Figure, Finding
 
@@ -138,7 +140,9 @@ def fairness(subject: Subject, options: FairnessOptions, random: np.random.Gener
         ],
         findings=[
             *findings_of(measured, rows, subject),
-            *flip_finding(swap_lines, outcomes, rows, **_column_names(subject)),
+            *flip_finding(
+                swap_lines, outcomes, rows, train=_train_command(subject), identity_terms=options.identity_terms
+            ),
         ],
         figures=[*figures_of(measured), *(figure for figure in [swap_figure(swap_lines)] if figure)],
         notes=[
@@ -219,8 +223,8 @@ def answer(subject: Subject, swaps: Swaps, *, selected: int | None) -> Outcomes:
 def findings_of(measured: list[Measured], rows: Rows, subject: Subject) -> list[Finding]:
     """One finding for each real gap of a column; with several classes, for the class where it is gravest."""
     slugs = slugs_of(measured)
-    names = _column_names(subject)
-    return gravest(one for m in measured for one in gap_findings(m, rows, slug=slugs[m.column.name], **names))
+    train = _train_command(subject)
+    return gravest(one for m in measured for one in gap_findings(m, rows, slug=slugs[m.column.name], train=train))
 
 
 def figures_of(measured: list[Measured]) -> list[Figure]:
@@ -248,8 +252,15 @@ def slugs_of(measured: list[Measured]) -> dict[str, str]:
     return slugs
 
 
-def _column_names(subject: Subject) -> dict[str, str]:
-    return {"text_column": subject.data.text_column, "label_column": subject.data.label_column or "label"}
+def _train_command(subject: Subject) -> str:
+    """The command that the mends of this subject begin with; the engine puts this run's places in."""
+    data = subject.data
+    label = shlex.quote(data.label_column or "label")
+    pair = f" --pair-column {shlex.quote(data.pair_column)}" if data.pair_column else ""
+    return (
+        "aboveboard train --task classification --base CHECKPOINT --data TRAIN_FILE "
+        f"--text-column {shlex.quote(data.text_column)}{pair} --label-column {label}"
+    )
 
 
 def _notes(rows: Rows, classes: list[int], swaps: Swaps, terms: IdentityTerms, options: FairnessOptions) -> list[str]:

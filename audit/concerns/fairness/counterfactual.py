@@ -14,11 +14,11 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from audit.concerns.fairness.swap import IdentityTerms, swap, words_of
 from audit.evidence import Limit, metric
 from audit.statistics.bootstrap import bootstrap_mean
 from audit.statistics.estimate import Estimate
 from audit.statistics.proportions import proportion
+from core_model.identity_swap import IdentityTerms, swap, words_of
 from reports.record import Metric
 
 if TYPE_CHECKING:

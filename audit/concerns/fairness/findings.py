@@ -23,6 +23,7 @@ from reports.record import Finding, Metric, Mitigation, Scalar, Severity, Verdic
 
 TOLERANCE = 0.01  # a difference whose interval begins below this is not worth a reader's time
 MOST_EXAMPLES = 20
+COMPARE = "Audit the result on the same rows; `aboveboard compare` shows the gain and its price."
 _ORDER = [Severity.HIGH, Severity.MEDIUM, Severity.LOW]
 
 
@@ -61,12 +62,12 @@ def gravest(candidates: Iterable[Candidate]) -> list[Finding]:
     return sorted(kept, key=lambda finding: _ORDER.index(finding.severity))
 
 
-def gap_findings(measured: Measured, rows: Rows, *, slug: str, text_column: str, label_column: str) -> list[Candidate]:
+def gap_findings(measured: Measured, rows: Rows, *, slug: str, train: str) -> list[Candidate]:
     """Findings of one column and one selected class.
 
     Args:
         slug: the column's name as part of an id.
-        text_column, label_column: for the command that would mend them.
+        train: the command that the mend begins with.
     """
     found = []
     for gap in measured.gaps:
@@ -93,13 +94,13 @@ def gap_findings(measured: Measured, rows: Rows, *, slug: str, text_column: str,
                 grave,
                 statement + _against_limit(line),
                 [line],
-                _mend(measured, gap.rate.name, gap.highest, gap.lowest, text_column, label_column),
+                _mend(measured, gap.rate.name, gap.highest, gap.lowest, train),
                 rows,
                 chosen,
                 size=line.value,
             )
         )
-    return [*found, *_impact_findings(measured, rows, slug=slug, text_column=text_column, label_column=label_column)]
+    return [*found, *_impact_findings(measured, rows, slug=slug, train=train)]
 
 
 _KINDS = {
@@ -109,9 +110,7 @@ _KINDS = {
 }
 
 
-def _impact_findings(
-    measured: Measured, rows: Rows, *, slug: str, text_column: str, label_column: str
-) -> list[Candidate]:
+def _impact_findings(measured: Measured, rows: Rows, *, slug: str, train: str) -> list[Candidate]:
     """One finding for all the groups of a column that fall short of the highest."""
     if measured.reference is None:
         return []
@@ -132,7 +131,7 @@ def _impact_findings(
         f"(impact ratio {_with_interval(line)}{others})."
     )
     chosen = _telling_rows(measured, rows, "selection_rate", measured.reference, worst)
-    mend = _mend(measured, "selection_rate", measured.reference, worst, text_column, label_column)
+    mend = _mend(measured, "selection_rate", measured.reference, worst, train)
     lines = [graded[group][0] for group in [worst, *(g for g in graded if g != worst)]]
     identity = f"fairness-impact-ratio-{slug}"
     size = 1 - (line.value or 0.0)
@@ -181,9 +180,14 @@ def _candidate(
 
 
 def flip_finding(
-    lines: Sequence[Metric], outcomes: Outcomes, rows: Rows, *, text_column: str, label_column: str
+    lines: Sequence[Metric], outcomes: Outcomes, rows: Rows, *, train: str, identity_terms: str | None
 ) -> list[Finding]:
-    """The finding of the identity swap: the gravest of the flip rates, overall or by category."""
+    """The finding of the identity swap: the gravest of the flip rates, overall or by category.
+
+    Args:
+        train: the command that the mend begins with.
+        identity_terms: the user's own list, which the mend then swaps by, too.
+    """
     rates = [line for line in lines if line.name == "counterfactual_flip_rate"]
     graded = [(line, grave) for line in rates if (grave := severity(line, parity=0)) is not None]
     if not graded:
@@ -197,11 +201,12 @@ def flip_finding(
     )
     flips = np.flatnonzero(outcomes.flipped)
     flips = flips[np.argsort(-np.abs(outcomes.shift[flips]), kind="stable")]
+    own_list = "" if identity_terms is None else f" --identity-terms {shlex.quote(identity_terms)}"
     why = (
-        "augmented.jsonl is your training data and a copy of it with the identity terms swapped under the same label, "
-        "where people agree that the label stays right (counterfactual data augmentation, Lu et al. 2018, "
-        "arXiv:1807.11714; review_queue.csv holds the flips to look at first). Training on both teaches that the "
-        "identity does not decide; a new audit on other rows shows how far it helped."
+        "It trains on each row that holds an identity term a second time, with the term swapped and the same label, so "
+        "that the identity does not decide (counterfactual data augmentation, Lu et al. 2018, arXiv:1807.11714). That "
+        "the label stays right is assumed: let people look at the flips in review_queue.csv first, and leave it where "
+        f"the identity is what the label is about. {COMPARE}"
     )
     return [
         Finding(
@@ -209,7 +214,7 @@ def flip_finding(
             severity=grave,
             statement=statement + _against_limit(line),
             metrics=[line.key for line, _ in graded],
-            mitigation=Mitigation(command=_train("augmented.jsonl", text_column, label_column), why=why),
+            mitigation=Mitigation(command=f"{train} --augment identity-swap{own_list} --out mended", why=why),
             examples=[swap_line(outcomes, int(flip), rows) for flip in flips[:MOST_EXAMPLES]],
             examples_total=int(by_row(outcomes, np.ones(len(outcomes.flipped), dtype=bool))[0].sum()),
         )
@@ -231,30 +236,31 @@ def swap_line(outcomes: Outcomes, place: int, rows: Rows) -> dict[str, Scalar]:
     }
 
 
-def _mend(measured: Measured, rate: str, highest: int, lowest: int, text_column: str, label_column: str) -> Mitigation:
-    """A command that runs today, and what has to be done by people before it."""
+def _mend(measured: Measured, rate: str, highest: int, lowest: int, train: str) -> Mitigation:
+    """Reweighing by the column, and what it can and cannot be hoped to do for this rate."""
     high, low = (short(measured.column.groups[group]) for group in (highest, lowest))
-    name = measured.selected
-    add = {
-        "false_positive_rate": f"more rows of {high} that are not {name!r}, the kind that it wrongly predicts so",
-        "false_negative_rate": f"more rows of {high} that are {name!r}, the kind that it misses",
-        "selection_rate": (
-            f"rows added or dropped until {name!r} is as frequent in {high} as in {low}, if no difference in the world "
-            "explains the gap"
-        ),
-        "accuracy": f"more rows of {low}, with labels that people checked",
+    column, name = measured.column.parts[0], measured.selected
+    hope = {
+        "selection_rate": "It aims at this gap; where the groups' true rates differ, closing it costs accuracy.",
+        "false_positive_rate": f"It aims at the gap in selection rates; the false-positive rate of {high} may follow "
+        f"or not. More rows of {high} that are not {name!r} may help more.",
+        "false_negative_rate": f"It aims at the gap in selection rates; the false-negative rate of {high} may follow "
+        f"or not. More rows of {high} that are {name!r} may help more.",
+        "accuracy": f"It aims at the gap in selection rates, not in accuracy: more rows of {low}, with labels that "
+        "people checked, may help more.",
     }[rate]
+    crossed = ""
+    if measured.column.crossed:
+        crossed = (
+            f" The gap is between intersections, and the command balances {short(column)} alone: a column that joins "
+            f"{' and '.join(map(short, measured.column.parts))} can be reweighed in the same way."
+        )
     why = (
-        "First let people decide the rows of review_queue.csv: some labels may be wrong, not the model. balanced.jsonl "
-        f"is your training data with their corrections and {add}. Keep the rows of this audit out of it, and audit "
-        "again afterwards: how far the gap closes is not known beforehand."
+        "First let people decide the rows of review_queue.csv: some labels may be wrong, not the model. The command "
+        f"weighs the training rows so that label and {short(column)} are independent (reweighing, Kamiran and Calders "
+        f"2012); the training file must hold that column. {hope}{crossed} {COMPARE}"
     )
-    return Mitigation(command=_train("balanced.jsonl", text_column, label_column), why=why)
-
-
-def _train(data: str, text_column: str, label_column: str) -> str:
-    columns = f"--text-column {shlex.quote(text_column)} --label-column {shlex.quote(label_column)}"
-    return f"aboveboard train --task classification --base CHECKPOINT --data {data} {columns} --out mended"
+    return Mitigation(command=f"{train} --reweigh {shlex.quote(column)} --out mended", why=why)
 
 
 def _with_interval(line: Metric) -> str:

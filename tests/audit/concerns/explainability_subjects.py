@@ -30,12 +30,12 @@ def texts_with_shortcut(rows: int, *, seed: int) -> tuple[list[str], np.ndarray]
     return texts, holds.astype(np.int64)
 
 
-def write_shortcut_checkpoint(folder: Path, *, steps: int = 150) -> Path:
+def write_shortcut_checkpoint(folder: Path, *, steps: int = 60) -> Path:
     """The tiny classifier, trained until one word decides everything."""
     import torch
     from transformers import AutoModelForSequenceClassification, AutoTokenizer
 
-    write_checkpoint(folder)
+    write_checkpoint(folder, layers=1)
     model = AutoModelForSequenceClassification.from_pretrained(folder)
     tokenizer = AutoTokenizer.from_pretrained(folder)
     torch.manual_seed(0)

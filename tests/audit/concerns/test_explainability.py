@@ -11,7 +11,6 @@ from audit.concerns.explainability.faithfulness import RANDOM, RANDOM_WEIGHTS, e
 from audit.plugin import Size, plugin_of
 from core_model.attribution import integrated_gradients
 from core_model.attribution_path import EmbeddingPath
-from core_model.errors import DataDamaged
 from reports.record import Severity, Verdict
 from tests.audit.concerns.explainability_subjects import (
     SHORTCUT,
@@ -68,6 +67,15 @@ def test_true_explanations_beat_a_random_order_and_pass(evidence):
     assert the(found, "sufficiency_over_random", method="integrated-gradients").interval[0] > 0
     assert the(found, "comprehensiveness_over_random_weights", method="integrated-gradients").interval[0] > 0
     assert "explainability-not-faithful-integrated-gradients" not in {f.id for f in found.findings}
+
+
+def test_scores_that_do_not_add_up_are_told_and_those_that_do_are_not(evidence, ignorant):
+    """The planted model jumps from one answer to the other within a thousandth of the way: no 50 nodes see that."""
+    [told] = [f for f in evidence[1].findings if f.id == "explainability-scores-do-not-add-up"]
+    assert told.severity is Severity.LOW and "after 50 steps" in told.statement
+    assert "occlusion" in told.mitigation.command
+    assert "explainability-scores-do-not-add-up" not in {f.id for f in ignorant[1].findings}
+    assert the(ignorant[1], "completeness_error", over="largest").value <= 0.02
 
 
 def test_a_random_weight_model_does_not_beat_random_and_is_told_so(ignorant):
@@ -173,12 +181,23 @@ def test_the_baselines_stand_beside_every_method(evidence):
     assert "integrated-gradients" in figure.caption
 
 
-def test_texts_without_two_words_are_left_out_and_data_of_only_such_is_refused(checkpoint):
+def test_texts_without_two_words_are_left_out(checkpoint):
     subject = subject_of(checkpoint, ["good", "a good film", "!"], [0, 1, 0])
     rows, path = sample_rows(subject, 10, np.random.default_rng(0))
     assert rows.tolist() == [1] and len(path) == 1
-    with pytest.raises(DataDamaged, match="no row has two words"):
-        sample_rows(subject_of(checkpoint, ["good", "bad"], [0, 1]), 10, np.random.default_rng(0))
+
+
+def test_data_without_two_words_in_a_row_are_not_measured_and_never_a_pass(checkpoint):
+    found = explainability(subject_of(checkpoint, ["good", "bad"], [0, 1]), OPTIONS, np.random.default_rng(0))
+    [line] = found.metrics
+    assert line.value is None and "no row has two words" in line.reason and line.verdict is Verdict.INCONCLUSIVE
+    assert "--text-column" in found.notes[0]
+
+
+def test_one_row_of_two_words_is_enough_to_say_something(checkpoint):
+    found = explainability(subject_of(checkpoint, ["good film"], [0]), OPTIONS, np.random.default_rng(0))
+    assert the(found, "comprehensiveness", method="occlusion").n == 1
+    assert the(found, "randomization_rank_correlation", method="integrated-gradients").value is None
 
 
 def test_methods_that_are_wrong_here_are_refused_before_anything_runs():

@@ -61,8 +61,9 @@ def planted(
         train_texts = [f"train {i}" for i in range(rows)]
         train_targets = random.integers(classes, size=rows)
         found = random.random(rows) < train_skill
-        for text, target, right in zip(train_texts, train_targets, found, strict=True):
-            answers[text] = np.eye(classes)[target if right else (target + 1) % classes] * 0.9 + 0.05
+        for i, (text, target, right) in enumerate(zip(train_texts, train_targets, found, strict=True)):
+            sure = 0.85 + 0.01 * (i % 10)  # answers of one and the same size would have losses without a spread
+            answers[text] = np.eye(classes)[target if right else (target + 1) % classes] * sure + (1 - sure) / classes
         training = (train_texts, train_targets)
     return stub_subject(
         texts=texts, answer=lambda text: answers[text], targets=targets, groups=groups, training=training,

@@ -95,7 +95,12 @@ def test_too_few_held_out_rows_are_not_measured_with_the_number_that_is_needed()
     point = tpr_at_fpr(*drawn(1.0, k=412), 0.001)
     assert point.found is None and point.rate is None and point.accused is None
     assert point.because == "412 held-out rows; at 0.001 false positives, 1,000 are needed"
-    assert tpr_at_fpr(*drawn(1.0, k=1000), 0.001).found is not None  # 1,000 * 0.001 is 1, whatever floats say
+    assert tpr_at_fpr(*drawn(1.0, k=1000), 0.001).found is not None
+
+
+def test_a_share_of_rows_is_a_whole_number_whatever_floats_say():
+    assert 100 * 0.29 < 29
+    assert tpr_at_fpr(*drawn(0.0, k=100), 0.29).accused == 29
 
 
 def test_counts_are_those_an_interval_needs():

@@ -1,0 +1,155 @@
+"""`aboveboard explain`: which words made the model say so, in the terminal and as a page."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import click
+
+from audit.commands.arguments import json_option, print_json
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    from core_model.attribution import Attribution
+    from core_model.checkpoint import Checkpoint
+
+BAR = 20  # characters of the longest bar
+
+
+@click.command()
+@click.argument("checkpoint")
+@click.option("--text", "texts", multiple=True, required=True, metavar="TEXT", help="Text; may be given several times.")
+@click.option("--pair", "pairs", multiple=True, metavar="TEXT", help="Second text of each, for models of pairs.")
+@click.option("--label", metavar="NAME", help="Label to explain. Default: what the model predicts.")
+@click.option(
+    "--method",
+    default="integrated-gradients",
+    show_default=True,
+    metavar="NAME",
+    help="integrated-gradients, input-x-gradient, occlusion or shapley-sampling.",
+)
+@click.option("--seed", type=int, default=0, show_default=True, help="Seed of Shapley sampling.")
+@click.option("--out", type=click.Path(path_type=Path), metavar="FILE.html", help="Page to write.")
+@json_option
+def explain(
+    checkpoint: str,
+    texts: tuple[str, ...],
+    pairs: tuple[str, ...],
+    label: str | None,
+    method: str,
+    seed: int,
+    out: Path | None,
+    as_json: bool,
+) -> int:
+    """Show which words made the model say so.
+
+    Scores say what each word adds to the probability of the label. Whether a method is faithful on this model, the
+    audit `explainability` tells.
+
+    \b
+    Examples:
+      aboveboard explain ./checkpoint --text "She is a good doctor."
+      aboveboard explain ./checkpoint --text "..." --method occlusion --out why.html
+      aboveboard explain ./checkpoint --text "..." --label positive --json
+    """  # fmt: skip
+    import numpy as np
+
+    from core_model.attribution import attribute, refuse
+    from core_model.checkpoint import open_checkpoint
+    from core_model.errors import OptionUnfit, TaskUnfit
+    from core_model.prediction import Predictor
+    from core_model.tasks import Task
+
+    refuse(method)  # before anything is opened
+    blank = [place for place, text in enumerate(texts, start=1) if not text.strip()]
+    if blank:
+        raise OptionUnfit(f"--text number {blank[0]} is blank", mend='--text "a sentence to explain"')
+    if pairs and len(pairs) != len(texts):
+        raise OptionUnfit(f"{len(texts)} --text, but {len(pairs)} --pair", mend="give each text its pair, or none")
+    opened = open_checkpoint(checkpoint)
+    if opened.task is not Task.CLASSIFICATION:
+        raise TaskUnfit(
+            f"{opened.name} does {opened.task.value}; words are explained for classification",
+            mend="a checkpoint with a classification head",
+        )
+    predictor = Predictor(opened)
+    second = list(pairs) or None
+    predicted = predictor.predict(list(texts), second)
+    targets = predicted.predicted if label is None else np.full(len(texts), _label(label, opened.labels))
+    found = attribute(predictor, list(texts), targets, second, method=method, random=np.random.default_rng(seed))
+    answers = [opened.labels[place] for place in predicted.predicted]
+    if out is not None:
+        from audit.concerns.explainability.heat_map import heat_map_html
+        from core_model.files import write_atomically
+
+        write_atomically(out, heat_map_html(found, name=opened.name, labels=opened.labels))
+    if as_json:
+        print_json(as_object(found, answers, opened, method=method, out=out))
+    else:
+        print_in_terminal(found, answers, opened.labels)
+        if out is not None:
+            click.echo(f"page: {out}")
+    return 0
+
+
+def _label(name: str, labels: Sequence[str]) -> int:
+    from difflib import get_close_matches
+
+    from core_model.errors import OptionUnfit
+
+    if name not in labels:
+        near = get_close_matches(name, labels, n=1)
+        raise OptionUnfit(
+            f"--label {name!r} is no label of the model; it has {', '.join(labels)}",
+            mend=f"--label {near[0] if near else labels[0]!r}",
+        )
+    return list(labels).index(name)
+
+
+def as_object(
+    found: Sequence[Attribution], answers: Sequence[str], opened: Checkpoint, *, method: str, out: Path | None
+) -> dict[str, Any]:
+    """What `--json` prints."""
+    return {
+        "checkpoint": {"name": opened.name, "sha256": opened.sha256},
+        "method": method,
+        "texts": [
+            {
+                "text": one.worded.text,
+                **({} if one.worded.pair is None else {"pair": one.worded.pair}),
+                "predicted": answer,
+                "label": opened.labels[one.target],
+                "probability": one.score,
+                "words": [
+                    {"word": word, "in": "pair" if span[0] else "text", "start": span[1], "end": span[2],
+                     "score": float(score)}
+                    for word, span, score in zip(one.words, one.worded.spans, one.scores, strict=True)
+                ],
+                "not_given_to_words": one.rest,
+                "completeness_error": one.completeness_error,
+                "steps": one.steps,
+            }
+            for one, answer in zip(found, answers, strict=True)
+        ],
+        "page": None if out is None else str(out),
+    }  # fmt: skip
+
+
+def print_in_terminal(found: Sequence[Attribution], answers: Sequence[str], labels: Sequence[str]) -> None:
+    """Words in reading order, each with its score and a bar; text of strangers is made visible first."""
+    from audit.concerns.explainability.heat_map import quality_of, scale_of, signed
+    from reports.text import terminal_text
+
+    for one, answer in zip(found, answers, strict=True):
+        asked = labels[one.target]
+        other = "" if asked == answer else f" (the model says {terminal_text(answer, longest=80)})"
+        click.echo(f"{terminal_text(asked, longest=80)}: probability {one.score:.3f}{other}, by {one.method}")
+        largest = scale_of(one)
+        for word, score in zip(one.words, one.scores, strict=True):
+            length = round(BAR * abs(float(score)) / largest)
+            bar = ("+" if score > 0 else "-") * length
+            click.echo(f"  {signed(float(score)):>9} {bar:<{BAR}} {terminal_text(word, longest=80)}")
+        if quality_of(one):
+            click.echo(f"  {quality_of(one)}")

@@ -1,0 +1,131 @@
+"""Token heat maps: a text whose words are coloured by their scores, as one inert page.
+
+Colour never stands alone: the underline's weight tells the size, its line the sign, and a table has the numbers. The
+page holds no script, and its policy allows its own style sheet by hash and nothing else. The texts may be hostile: they
+are escaped, and what the eye cannot see becomes a box (`reports.text`).
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from importlib import resources
+from math import ceil
+
+from markupsafe import Markup
+
+from core_model.attribution import TOLERANCE, Attribution
+from reports.document.markup import environment, source_hash
+from reports.numbers import number
+
+LEVELS = 5
+SMALLEST_SCALE = 0.001  # probability: where no word moves more, nothing is drawn as if it did
+FAINTEST = 0.05  # scores below this share of the text's largest are left plain
+_GREEN, _RED = (27, 120, 55), (178, 24, 43)  # apart in brightness of underline too; see the dashes
+
+
+@dataclass(frozen=True)
+class View:
+    """One text of the page: (class, words) in order, and its table."""
+
+    label: str
+    probability: str
+    parts: list[tuple[str, str]]
+    note: str
+    rows: list[tuple[str, str]]
+
+
+def heat_map_html(found: Sequence[Attribution], *, name: str, labels: Sequence[str]) -> str:
+    """The page of some explained texts; the same scores give the same bytes.
+
+    Args:
+        found: explained by one method.
+        name: what the checkpoint is called.
+        labels: names of the classes.
+    """
+    style = _style()
+    policy = f"default-src 'none'; style-src {source_hash(style)}; base-uri 'none'; form-action 'none'"
+    source = resources.files(__package__).joinpath("heat_map.html").read_text(encoding="utf-8")
+    page = environment().from_string(source).render(
+        policy=policy,
+        style=Markup(style),  # noqa: S704 - our own, made of numbers below
+        name=name,
+        method=found[0].method if found else "",
+        views=[_view(one, labels) for one in found],
+    )  # fmt: skip
+    return page + "\n"
+
+
+def level_of(score: float, largest: float) -> str:
+    """The class of a word: "p1" to "p5" for the label, "n1" to "n5" against it, "" for about nothing."""
+    share = abs(score) / largest if largest > 0 else 0.0
+    if share < FAINTEST:
+        return ""
+    return f"{'p' if score > 0 else 'n'}{min(LEVELS, ceil(share * LEVELS))}"
+
+
+def scale_of(one: Attribution) -> float:
+    """The score that is drawn at full strength: the text's largest, and not below SMALLEST_SCALE."""
+    return max(SMALLEST_SCALE, float(abs(one.scores).max(initial=0.0)))
+
+
+def _view(one: Attribution, labels: Sequence[str]) -> View:
+    largest = scale_of(one)
+    parts: list[tuple[str, str]] = []
+    for which, text in enumerate((one.worded.text, one.worded.pair)):
+        if text is None:
+            continue
+        if which:
+            parts.append(("", "\n"))
+        at = 0
+        for (of, start, end), score in zip(one.worded.spans, one.scores, strict=True):
+            if of == which:
+                parts += [("", text[at:start]), (level_of(float(score), largest), text[start:end])]
+                at = end
+        parts.append(("", text[at:]))
+    return View(
+        label=labels[one.target],
+        probability=number(one.score, decimals=3),
+        parts=[part for part in parts if part[1]],
+        note=quality_of(one),
+        rows=[(word, signed(float(score))) for word, score in zip(one.words, one.scores, strict=True)],
+    )
+
+
+def quality_of(one: Attribution) -> str:
+    """What the method knows of its own error, in a sentence; empty where it knows nothing."""
+    if one.completeness_error is None or one.steps is None:
+        return ""
+    error = f"a completeness error of {number(one.completeness_error)} ({one.steps} steps)"
+    if one.completeness_error > TOLERANCE:
+        return f"The scores do not add up ({error}): the model jumps between two steps. Try --method occlusion."
+    return f"The scores sum to what the words change, up to {error}."
+
+
+def signed(score: float) -> str:
+    """A score with its sign, in four decimals."""
+    text = number(score, decimals=4)
+    return f"+{text}" if round(score, 4) > 0 else text
+
+
+def _style() -> str:
+    rules = [
+        ":root{color-scheme:light dark;font:16px/1.6 system-ui,sans-serif}",
+        "main{max-width:44rem;margin:2rem auto;padding:0 1rem}",
+        "h1{font-size:1.4rem}h2{font-size:1.1rem}",
+        ".text{white-space:pre-wrap;font-size:1.15rem;line-height:2.1;overflow-wrap:anywhere}",
+        ".unseen{font:.8em monospace;border:1px solid}.note{font-size:.9rem}",
+        "table{border-collapse:collapse}caption{text-align:left;font-size:.9rem}",
+        "th,td{text-align:left;padding:.1rem 1rem .1rem 0;border-bottom:1px solid #8886}",
+        ".number{text-align:right;font-variant-numeric:tabular-nums}",
+    ]
+    for sign, (red, green, blue), line in (("p", _GREEN, "solid"), ("n", _RED, "dashed")):
+        for level in range(1, LEVELS + 1):
+            shade = 0.08 * level
+            rules.append(
+                f".{sign}{level}{{background:rgb({red} {green} {blue}/{shade:.2f});"
+                f"border-bottom:{level}px {line} rgb({red} {green} {blue})}}"
+            )
+    rules.append("@media (prefers-color-scheme:dark){.p1,.p2,.p3,.p4,.p5{border-color:rgb(127 191 123)}")
+    rules.append(".n1,.n2,.n3,.n4,.n5{border-color:rgb(244 165 130)}}")
+    return "\n".join(rules)

@@ -1,0 +1,153 @@
+"""`aboveboard explain`: words with scores in the terminal, as JSON and as an inert page."""
+
+from __future__ import annotations
+
+import base64
+import hashlib
+import json
+import re
+from html.parser import HTMLParser
+
+import click
+import numpy as np
+import pytest
+
+from audit.commands.explain import explain
+from audit.concerns.explainability.heat_map import heat_map_html, level_of, signed
+from core_model.attribution import Attribution
+from core_model.attribution_words import Worded
+from core_model.errors import OptionUnfit
+from tests.audit.concerns.explainability_subjects import SHORTCUT, write_shortcut_checkpoint
+from tests.reports.hostile import ATTACKS
+
+
+@pytest.fixture(scope="module")
+def shortcut(tmp_path_factory):
+    return str(write_shortcut_checkpoint(tmp_path_factory.mktemp("shortcut")))
+
+
+def run(capsys, *arguments: str) -> str:
+    answer = explain.main(args=list(arguments), prog_name="explain", standalone_mode=False)
+    assert answer == 0
+    return capsys.readouterr().out
+
+
+def test_the_terminal_shows_the_deciding_word_with_the_longest_bar(shortcut, capsys):
+    text = f"the cat saw a {SHORTCUT} in the city"
+    lines = run(capsys, shortcut, "--text", text, "--method", "occlusion").splitlines()
+    assert lines[0].startswith("positive: probability 0.9") and lines[0].endswith("by occlusion")
+    [line] = [line for line in lines if line.endswith(f" {SHORTCUT}")]
+    assert "+" * 20 in line
+    assert all("+" * 20 not in other for other in lines if other != line)
+
+
+def test_json_holds_every_word_with_its_place_and_its_score(shortcut, capsys):
+    text = f"a {SHORTCUT}, not a dog"
+    [found] = json.loads(run(capsys, shortcut, "--text", text, "--json"))["texts"]
+    assert [text[word["start"] : word["end"]] for word in found["words"]] == ["a", SHORTCUT, ",", "not", "a", "dog"]
+    assert max(found["words"], key=lambda word: word["score"])["word"] == SHORTCUT
+    assert found["predicted"] == found["label"] == "positive"
+
+
+@pytest.mark.parametrize("method", ["input-x-gradient", "occlusion", "shapley-sampling"])
+def test_the_other_methods_answer_too(shortcut, capsys, method):
+    found = json.loads(run(capsys, shortcut, "--text", f"a {SHORTCUT}", "--method", method, "--json"))
+    assert found["method"] == method and len(found["texts"][0]["words"]) == 2
+
+
+def test_another_label_can_be_explained(shortcut, capsys):
+    text = ["--text", f"the cat saw a {SHORTCUT}", "--json"]
+    [found] = json.loads(run(capsys, shortcut, *text, "--label", "negative"))["texts"]
+    assert found["label"] == "negative" and found["predicted"] == "positive" and found["probability"] < 0.5
+    assert min(found["words"], key=lambda word: word["score"])["word"] == SHORTCUT
+
+
+class Elements(HTMLParser):
+    """Every element of a page with its attributes, and its text."""
+
+    def __init__(self, page: str) -> None:
+        super().__init__()
+        self.tags: list[tuple[str, dict[str, str | None]]] = []
+        self.text = ""
+        self.feed(page)
+
+    def handle_starttag(self, tag, attrs):
+        self.tags.append((tag, dict(attrs)))
+
+    def handle_data(self, data):
+        self.text += data
+
+
+def test_the_page_is_inert_whatever_the_text_holds(shortcut, capsys, tmp_path):
+    out = tmp_path / "why.html"
+    texts = [argument for attack in ATTACKS for argument in ("--text", f"{attack} {SHORTCUT}")]
+    run(capsys, shortcut, *texts, "--out", str(out))
+    page = out.read_text(encoding="utf-8")
+    found = Elements(page)
+    assert not {tag for tag, _ in found.tags} & {"script", "img", "svg", "iframe", "a", "link", "form"}
+    assert not [name for _, attributes in found.tags for name in attributes if name.startswith("on") or name == "style"]
+    assert "\u202e" not in page and "\x1b" not in page and "U+202E" in page
+    [style] = re.findall(r"<style>(.*?)</style>", page, flags=re.DOTALL)
+    digest = base64.b64encode(hashlib.sha256(style.encode()).digest()).decode()
+    [policy] = [a["content"] for tag, a in found.tags if tag == "meta" and a.get("http-equiv")]
+    assert policy == f"default-src 'none'; style-src 'sha256-{digest}'; base-uri 'none'; form-action 'none'"
+
+
+def test_the_page_marks_words_by_colour_and_underline_and_lists_them(shortcut, capsys, tmp_path):
+    out = tmp_path / "why.html"
+    run(capsys, shortcut, "--text", f"the cat saw a {SHORTCUT}", "--method", "occlusion", "--out", str(out))
+    page = out.read_text(encoding="utf-8")
+    assert f'<span class="p5"><bdi>{SHORTCUT}</bdi></span>' in page
+    assert re.search(r"\.p5\{background:rgb\([^)]*\);border-bottom:5px solid", page)
+    assert re.search(r"\.n1\{background:rgb\([^)]*\);border-bottom:1px dashed", page)
+    assert page.count("<tr>") == 1 + 5
+    first = out.read_bytes()
+    run(capsys, shortcut, "--text", f"the cat saw a {SHORTCUT}", "--method", "occlusion", "--out", str(out))
+    assert out.read_bytes() == first
+
+
+def test_scores_that_do_not_add_up_are_said_so_with_the_mend(shortcut, checkpoint, capsys):
+    """The planted model jumps from one answer to the other within a thousandth of the way: no 50 nodes see that."""
+    text = f"the cat saw a {SHORTCUT}"
+    assert "do not add up" in run(capsys, shortcut, "--text", text)
+    assert "--method occlusion" in run(capsys, shortcut, "--text", text)
+    assert "The scores sum to what the words change" in run(capsys, str(checkpoint), "--text", text)
+
+
+def test_a_text_whose_words_move_nothing_is_not_coloured_as_if_they_did():
+    still = Attribution(Worded("a b", None, ((0, 0, 1), (0, 2, 3))), np.array([1e-9, -2e-9]), "occlusion", 0, 0.5)
+    page = heat_map_html([still], name="m", labels=("no", "yes"))
+    assert "<bdi>a</bdi>" in page and not re.search(r'class="[pn]\d"><bdi>[ab]<', page)
+    assert [signed(score) for score in (1e-9, -2e-9, 0.25, -0.25)] == ["0.0000", "0.0000", "+0.2500", "\u22120.2500"]
+
+
+def test_levels_go_with_size_and_sign():
+    assert [level_of(score, 1.0) for score in (1.0, 0.5, 0.06, 0.04, 0.0, -0.06, -1.0)] == [
+        "p5", "p3", "p1", "", "", "n1", "n5",
+    ]  # fmt: skip
+    assert level_of(0.0, 0.0) == ""
+
+
+def test_the_terminal_never_sees_an_escape_sequence(shortcut, capsys):
+    shown = run(capsys, shortcut, "--text", "good \x1b[31mbird\u202e film")
+    assert "\x1b" not in shown and "\u202e" not in shown
+
+
+@pytest.mark.parametrize(
+    ("arguments", "message"),
+    [
+        (["--text", "a film", "--method", "deeplift"], "not offered for Transformers"),
+        (["--text", "  "], "--text number 1 is blank"),
+        (["--text", "a film", "--label", "positve"], "no label of the model"),
+        (["--text", "a film", "--pair", "b", "--pair", "c"], "1 --text, but 2 --pair"),
+    ],
+)
+def test_bad_input_is_a_letter_with_the_mend(shortcut, arguments, message):
+    with pytest.raises(OptionUnfit, match=message) as refused:
+        explain.main(args=[shortcut, *arguments], standalone_mode=False)
+    assert refused.value.exit_code == 2 and refused.value.mend
+
+
+def test_a_text_has_to_be_given(shortcut):
+    with pytest.raises(click.UsageError, match="texts"):
+        explain.main(args=[shortcut], standalone_mode=False)
