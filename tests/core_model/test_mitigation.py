@@ -32,8 +32,9 @@ def grouped(groups: list[str], targets: list[int], **more) -> Table:
 # Weights
 
 
-def test_weights_are_those_of_kamiran_and_calders_published_example():
-    """Ten applicants: 5 men, 4 of them hired; 5 women, 2 of them hired (their table 1 and section 4.3)."""
+def test_weights_of_ten_applicants_are_those_worked_out_by_hand():
+    """Five men, 4 hired; five women, 2 hired. Hired women: 0.5 * 0.6 / 0.2; hired men: 0.5 * 0.6 / 0.4; refused women:
+    0.5 * 0.4 / 0.3; refused men: 0.5 * 0.4 / 0.1."""
     weights = cell_weights(np.array([[1, 4], [3, 2]]))  # men, women; refused, hired
     assert weights == pytest.approx(np.array([[2.0, 0.75], [2 / 3, 1.5]]))
 

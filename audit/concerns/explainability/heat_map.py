@@ -115,7 +115,7 @@ def _style() -> str:
         "h1{font-size:1.4rem}h2{font-size:1.1rem}",
         ".text{white-space:pre-wrap;font-size:1.15rem;line-height:2.1;overflow-wrap:anywhere}",
         ".unseen{font:.8em monospace;border:1px solid}.note{font-size:.9rem}",
-        "table{border-collapse:collapse}caption{text-align:left;font-size:.9rem}",
+        "table{border-collapse:collapse}caption{text-align:left;font-size:.9rem;white-space:nowrap}",
         "th,td{text-align:left;padding:.1rem 1rem .1rem 0;border-bottom:1px solid #8886}",
         ".number{text-align:right;font-variant-numeric:tabular-nums}",
     ]
