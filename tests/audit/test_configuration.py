@@ -40,7 +40,7 @@ def test_an_unknown_section_is_refused(tmp_path):
 
 
 def test_an_unknown_profile_names_the_profiles():
-    with pytest.raises(OptionUnfit, match="quick.*standard.*full"):
+    with pytest.raises(OptionUnfit, match=r"quick.*standard.*full"):
         configuration(file=None, flags={"profile": "fast"})
 
 

@@ -14,6 +14,7 @@ from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
 from audit.concerns.explainability.influence import Influence
+from core_model.identity_swap import read_terms, swap
 from reports.record import Finding, Metric, Mitigation, Severity, Verdict
 
 if TYPE_CHECKING:
@@ -141,14 +142,26 @@ def leaning_findings(found: Sequence[Influence], subject: Subject) -> list[Findi
                 statement=f"The model leans on {one.word!r} for {toward!r}: deleting it changes {one.flips.value:.1%} "
                 f"of {one.flips.n:,} answers, and in the data {' and '.join(reasons)}.",
                 metrics=keys,
-                mitigation=Mitigation(
-                    command="aboveboard train --task classification --base CHECKPOINT --data augmented.jsonl "
-                    f"{columns} --out mended",
-                    why=f"augmented.jsonl is your training data and copies of the rows with {one.word!r} in which it "
-                    "is deleted, where people agree that the label stays right; a new audit shows how far it helped",
-                ),
+                mitigation=_mend(one.word, columns),
                 examples=[{k: v[:LONGEST] for k, v in example.items()} for example in one.examples],
                 examples_total=round(one.flips.value * one.flips.n),
             )
         )
     return findings
+
+
+def _mend(word: str, columns: str) -> Mitigation:
+    """For a term of the identity list the swap that `train` makes itself; for another word, rows that people make."""
+    terms = read_terms()
+    train = "aboveboard train --task classification --base CHECKPOINT --data"
+    if any(swap(word, category, terms) is not None for category in terms.categories):
+        return Mitigation(
+            command=f"{train} TRAIN_FILE {columns} --augment identity-swap --out mended",
+            why="each training row with an identity term is learned with the term swapped, too, under the same label "
+            "(Lu et al. 2018, arXiv:1807.11714); `aboveboard compare` shows the gain and its price",
+        )
+    return Mitigation(
+        command=f"{train} augmented.jsonl {columns} --out mended",
+        why=f"augmented.jsonl is your training data and copies of the rows with {word!r} in which it is deleted, "
+        "where people agree that the label stays right; a new audit shows how far it helped",
+    )

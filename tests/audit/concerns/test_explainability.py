@@ -223,3 +223,10 @@ def test_any_number_of_threads_gives_the_same_evidence(shortcut):
     )
     assert one == two
     assert plugin_of(explainability).concern == "explainability"
+
+
+def test_the_mend_for_an_identity_term_is_the_swap_that_train_makes_and_for_another_word_rows_that_people_make():
+    from audit.concerns.explainability.findings import _mend
+
+    assert "--data TRAIN_FILE --text-column t --augment identity-swap" in _mend("muslims", "--text-column t").command
+    assert "augmented.jsonl" in _mend("cleaning", "--text-column t").command
