@@ -22,7 +22,7 @@ GROUP = "target_group"
 def demo(out: Path, profile: str, rows: int | None, retrain: bool, as_json: bool) -> int:
     """Fine-tune MiniLM (22.7 M parameters) on RedditBias (11,464 real comments) and audit the result.
 
-    About 6 minutes on two cores the first time; a second run keeps the checkpoint. The comments are offensive: the
+    About 7 minutes on two cores the first time; a second run keeps the checkpoint. The comments are offensive: the
     report folds them. Writes DIR/data, DIR/minilm-redditbias and DIR/audit/report.html.
 
     \b
