@@ -8,6 +8,7 @@ import resource
 import signal
 import subprocess
 import sys
+from contextlib import contextmanager
 from pathlib import Path
 
 import pytest
@@ -16,15 +17,20 @@ from core_model.errors import OutputUnwritable
 from core_model.files import publish_files, replace_file, replace_folder, writable_folder, write_atomically
 
 
-@pytest.fixture
+@contextmanager
 def small_disk():
-    """No file may grow beyond 4 kB: the kernel refuses the write, as it does on a full disk (EFBIG for ENOSPC)."""
+    """No file may grow beyond 4 kB: the kernel refuses the write, as it does on a full disk (EFBIG for ENOSPC).
+
+    For as short as can be: pytest's own log may be a file, too.
+    """
     before = resource.getrlimit(resource.RLIMIT_FSIZE)
     handler = signal.signal(signal.SIGXFSZ, signal.SIG_IGN)
     resource.setrlimit(resource.RLIMIT_FSIZE, (4096, before[1]))
-    yield
-    resource.setrlimit(resource.RLIMIT_FSIZE, before)
-    signal.signal(signal.SIGXFSZ, handler)
+    try:
+        yield
+    finally:
+        resource.setrlimit(resource.RLIMIT_FSIZE, before)
+        signal.signal(signal.SIGXFSZ, handler)
 
 
 def names(folder: Path) -> set[str]:
@@ -37,19 +43,23 @@ def test_text_and_bytes_are_written_and_parents_are_made(tmp_path: Path):
     assert names(tmp_path / "a") == {"b.txt"}
 
 
-def test_a_full_disk_leaves_the_previous_file_and_no_litter(tmp_path: Path, small_disk):
+def test_a_full_disk_leaves_the_previous_file_and_no_litter(tmp_path: Path):
     write_atomically(tmp_path / "record.json", "previous")
-    with pytest.raises(OutputUnwritable, match=r"record.json: the disk is full(.|\n)*--out"):
+    with pytest.raises(OutputUnwritable, match=r"record.json: the disk is full(.|\n)*--out"), small_disk():
         write_atomically(tmp_path / "record.json", b"x" * 100_000)
     assert (tmp_path / "record.json").read_text() == "previous"
     assert names(tmp_path) == {"record.json"}
 
 
-def test_a_full_disk_under_safetensors_is_told_as_one(tmp_path: Path, small_disk):
+def test_a_full_disk_under_safetensors_is_told_as_one(tmp_path: Path):
     import torch
     from safetensors.torch import save_file
 
-    with pytest.raises(OutputUnwritable, match="disk is full"), replace_file(tmp_path / "m.safetensors") as fresh:
+    with (
+        pytest.raises(OutputUnwritable, match="disk is full"),
+        small_disk(),
+        replace_file(tmp_path / "m.safetensors") as fresh,
+    ):
         save_file({"a": torch.zeros(100_000)}, fresh)
     assert names(tmp_path) == set()
 
