@@ -11,6 +11,7 @@ import numpy as np
 
 from audit.rows import GROUP, PROBABILITY
 from audit.statistics import Estimate, bootstrap_mean, paired_bootstrap_table, paired_difference_of_proportions
+from core_model.metrics import balanced_accuracy, macro_f1
 from reports.record import Metric, Record
 
 Statistic = Callable[[np.ndarray], np.ndarray]
@@ -38,7 +39,8 @@ class PairedRows:
         targets: (rows,) true label index, or None.
         groups: column -> (rows,) of str.
         selected: index of the label that counts as selected.
-        left_out: groups that the audits left out of gaps as too small: column -> names.
+        a, b: what each model said of the rows.
+        minimum_group_rows: smaller groups stand outside the gaps, as in the audits.
     """
 
     labels: tuple[str, ...]
@@ -182,18 +184,6 @@ def _row_score(name: str, answers: Answers, targets: np.ndarray) -> np.ndarray:
     return ((answers.probabilities - truth) ** 2).sum(axis=1)
 
 
-def _balanced_accuracy(tables: np.ndarray) -> np.ndarray:
-    """(resamples, true, predicted) counts to the mean recall over classes that occur."""
-    support, hits = tables.sum(axis=2), np.diagonal(tables, axis1=1, axis2=2)
-    return np.nanmean(np.where(support > 0, hits / np.maximum(support, 1), np.nan), axis=1)
-
-
-def _macro_f1(tables: np.ndarray) -> np.ndarray:
-    """(resamples, true, predicted) counts to the mean F1 over classes; a class without rows or predictions counts 0."""
-    hits = np.diagonal(tables, axis1=1, axis2=2)
-    return (2 * hits / np.maximum(tables.sum(axis=1) + tables.sum(axis=2), 1)).mean(axis=1)
-
-
 def _range(successes: np.ndarray, n: np.ndarray) -> np.ndarray:
     rates = np.where(n > 0, successes / np.maximum(n, 1), np.nan)
     return np.nanmax(rates, axis=1) - np.nanmin(rates, axis=1)
@@ -207,7 +197,7 @@ def _false_negative_range(t: np.ndarray) -> np.ndarray:
     return _range(t[:, :, 1, 0], t[:, :, 1].sum(axis=2))
 
 
-CONFUSION: dict[str, Statistic] = {"balanced_accuracy": _balanced_accuracy, "macro_f1": _macro_f1}
+CONFUSION: dict[str, Statistic] = {"balanced_accuracy": balanced_accuracy, "macro_f1": macro_f1}
 
 GAPS: dict[str, Statistic] = {
     "demographic_parity_difference": lambda t: _range(t[..., 1].sum(axis=2), t.sum(axis=(2, 3))),

@@ -5,7 +5,6 @@ ReportError (2)        the command line answers with this exit code
 ├── RecordDamaged      truncated, not JSON, or not a record
 ├── RecordTooNew       written by a later version, whose keys this one does not know
 ├── RecordEdited       its content no longer fits its own hash
-├── RecordsUnlike      two records that cannot be compared
 └── FigureUnfit        a figure whose rows cannot be drawn; the report shows its table instead
 """
 
@@ -45,10 +44,6 @@ class RecordTooNew(ReportError):
 
 class RecordEdited(ReportError):
     """The record's content does not fit the hash that it carries."""
-
-
-class RecordsUnlike(ReportError):
-    """Two records that cannot be compared."""
 
 
 class FigureUnfit(ReportError):
