@@ -17,6 +17,7 @@ import torch
 from core_model.batching import evaluation_order, training_order
 from core_model.errors import OptionUnfit
 from core_model.interrupt import StopRequest
+from core_model.objective import Objective, TaskLoss
 from core_model.optimization import learning_rate
 from core_model.progress import Now, Pace, Progress, Tell
 from core_model.training_state import Position, StateFolder
@@ -59,6 +60,7 @@ class Loop:
         self.options, self.task, self.accelerator = options, task, accelerator
         self.state, self.identity, self.position, self.meter, self.tell = state, identity, position, meter, tell
         self.optimizer = optimizer
+        self.objective: Objective = TaskLoss(task, label_smoothing=options.label_smoothing, precision=self._precision)
         self.model: Any
         self.model, self.stepper = accelerator.prepare(task.model, optimizer)
         self.device, self.dtype = accelerator.device, dtype
@@ -128,19 +130,22 @@ class Loop:
             group["lr"] = learning_rate(
                 step, self.steps, peak=options.learning_rate or 0.0, warmup=self.warmup, schedule=options.schedule
             )
-        with torch.autocast(self.device.type, dtype=torch.bfloat16, enabled=self.dtype == torch.bfloat16):
-            loss = self.task.loss(self.model, batch, options.label_smoothing)
-        if not len(mine):  # the epoch's last rows did not go round: take part in the sum with nothing
+        # Gradients are averaged over processes; the mean that is wanted is over all units of the step. Where the
+        # epoch's last rows did not go round, a process takes part in the sum with nothing.
+        weight = self.processes / examples.units(rows) if len(mine) else 0.0
+        loss = self.objective.backward(self.model, batch, weight=weight, backward=self.accelerator.backward)
+        if not len(mine):
             loss = loss * 0.0
-        # Gradients are averaged over processes; the mean that is wanted is over all units of the step.
-        self.accelerator.backward(loss * (self.processes / examples.units(rows)))
         norm = None
         if options.clip_norm is not None:
             norm = self.accelerator.clip_grad_norm_(self.model.parameters(), options.clip_norm)
         self.stepper.step()
         self.stepper.zero_grad(set_to_none=True)
         self.position.step += 1
-        self.unseen.append((self.position.step, loss.detach(), norm, examples.units(mine)))
+        self.unseen.append((self.position.step, loss, norm, examples.units(mine)))
+
+    def _precision(self) -> torch.autocast:
+        return torch.autocast(self.device.type, dtype=torch.bfloat16, enabled=self.dtype == torch.bfloat16)
 
     def _seed(self, seed: int, step: int) -> None:
         """A seed of its own for each step and process."""
@@ -230,10 +235,7 @@ class Loop:
             if place % self.processes != self.process:
                 continue
             begun = time.perf_counter()
-            with (
-                torch.inference_mode(),
-                torch.autocast(self.device.type, dtype=torch.bfloat16, enabled=self.dtype == torch.bfloat16),
-            ):
+            with torch.inference_mode(), self._precision():
                 measures = self.task.measures(
                     self.accelerator.unwrap_model(self.model), self._to_device(self.task.batch(examples, rows))
                 )
