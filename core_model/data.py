@@ -9,6 +9,7 @@ Local files are CSV, TSV, JSON Lines, JSON and Parquet; `hub:owner/name` is a da
 
 from __future__ import annotations
 
+import json
 import re
 import tomllib
 from array import array
@@ -22,10 +23,11 @@ from pydantic import BaseModel, ConfigDict, ValidationError
 from core_model.data_columns import Columns, choose_columns, nearest
 from core_model.data_hash import hash_file
 from core_model.data_labels import label_key, read_labels
-from core_model.data_reading import READERS, Source, joined, open_file, open_hub
+from core_model.data_reading import READERS, Source, joined, open_file, open_hub, reaching
 from core_model.data_store import SPILL_CHARACTERS, TextWriter, cache_folder
 from core_model.data_table import Table, frozen, group_value
 from core_model.errors import BadInput, DataDamaged, DataMissing, LabelsUnfit
+from core_model.tasks import Task
 
 __all__ = ["About", "Table", "open_table"]
 
@@ -52,26 +54,30 @@ def open_table(
     text_column: str | None = None,
     pair_column: str | None = None,
     label_column: str | None = None,
+    reference_column: str | None = None,
     group_columns: Sequence[str] = (),
     label_names: Sequence[str] | None = None,
     split: str | None = None,
     encoding: str | None = None,
     cache_dir: str | Path | None = None,
     labels_required: bool = False,
+    references_required: bool = False,
+    task: Task | None = None,
     spill_characters: int = SPILL_CHARACTERS,
 ) -> Table:
     """Read and check a table of rows, once, as a stream; texts beyond `spill_characters` stay on disk.
 
     Args:
         source: a file; a folder of shards (`train-00000-of-00004.parquet`); `hub:owner/name` or `hub:owner/name@split`.
-        text_column, pair_column, label_column: columns; text, pair and label are found by well-known names when left
-            out, and then stand in `Table.guessed`.
+        text_column, pair_column, label_column, reference_column: columns; they are found by well-known names when left
+            out, and then stand in `Table.guessed`. `translation.en` reaches into a column of objects.
         group_columns: columns by which rows are compared; several make intersections possible.
         label_names: the model's classes, in the order of its outputs; without them, the values are the classes.
         split: part of a hub's data set.
         encoding: of a text file; UTF-8 when left out.
         cache_dir: where a hub's files go.
-        labels_required: whether to refuse data without a label column.
+        labels_required, references_required: whether to refuse data without such a column.
+        task: whose columns these are (`core_model.data_columns.ROLES`); a classifier's when left out.
     Returns: a table with a content hash: the file's own sha256; for shards and hub names over canonical JSON rows.
     Raises: DataMissing, DataDamaged, ColumnMissing, LabelsUnfit, OptionUnfit; each names the file, the place, the mend.
     """
@@ -84,10 +90,13 @@ def open_table(
         pair=pair_column,
         label=label_column,
         groups=group_columns,
+        reference=reference_column,
         labels_required=labels_required,
+        references_required=references_required,
+        task=task,
     )
     content = _Content(rows.name, columns, spill_characters)
-    table = content.table(rows.read(content.names), label_names or None)
+    table = content.table(reaching(rows, content.names), label_names or None)
     about = _about(path) if path else About()
     fields = table | {
         "name": path.name if path else rows.name,
@@ -162,13 +171,23 @@ def _about(path: Path) -> About:
         ) from None
 
 
+def _reference(value: Any) -> Any:
+    """Several acceptable answers as a JSON list; SQuAD's objects hold theirs under "text"."""
+    if isinstance(value, dict) and isinstance(value.get("text"), list):
+        value = value["text"]
+    if isinstance(value, list):
+        answers = [answer for answer in value if isinstance(answer, str) and answer.strip()]
+        return json.dumps(answers, ensure_ascii=False) if answers else None
+    return ("no", "yes")[value] if isinstance(value, bool) else value
+
+
 class _Content:
     """One pass over the rows: texts to the store, labels and groups to small arrays, faults remembered by row."""
 
     def __init__(self, source: str, columns: Columns, spill_characters: int) -> None:
         self.source = source
         self.columns = columns
-        self.texts = [columns.text, *([columns.pair] if columns.pair else [])]
+        self.texts = [name for name in (columns.text, columns.pair, columns.reference) if name]
         self.labels = [columns.label] if columns.label else []
         self.names = [*self.texts, *self.labels, *columns.groups]
         self.writer = TextWriter(len(self.texts), spill_characters=spill_characters)
@@ -184,15 +203,17 @@ class _Content:
             for row in rows:
                 self._take(row)
             self._refuse_faults()
-            stored = self.writer.finish()
+            stored = list(self.writer.finish())
         except BaseException:
             self.writer.discard()
             raise
         fields: dict[str, Any] = {
-            "texts": stored[0],
-            "pairs": stored[1] if self.columns.pair else None,
+            "texts": stored.pop(0),
+            "pairs": stored.pop(0) if self.columns.pair else None,
+            "references": stored.pop(0) if self.columns.reference else None,
             "text_column": self.columns.text,
             "pair_column": self.columns.pair,
+            "reference_column": self.columns.reference,
             "label_column": self.columns.label,
             "group_columns": self.columns.groups,
             "label_names": tuple(label_names or ()),
@@ -215,6 +236,8 @@ class _Content:
     def _take(self, row: tuple[Any, ...]) -> None:
         self.rows += 1
         texts = row[: len(self.texts)]
+        if self.columns.reference:
+            texts = (*texts[:-1], _reference(texts[-1]))
         sound = [self._is_text(column, text) for column, text in zip(self.texts, texts, strict=True)]
         if all(sound):
             try:

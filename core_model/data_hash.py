@@ -26,6 +26,7 @@ def hash_rows(
     pairs: Iterable[str] | None,
     labels: Iterable[str] | None,
     groups: Mapping[str, Iterable[str]],
+    references: Iterable[str] | None = None,
 ) -> str:
     """The sha256 over one line a row: `{"groups":{...},"label":...,"pair":...,"text":...}`, keys sorted, UTF-8.
 
@@ -36,6 +37,8 @@ def hash_rows(
         columns["pair"] = pairs
     if labels is not None:
         columns["label"] = labels
+    if references is not None:
+        columns["reference"] = references
     names = list(groups)
     digest = hashlib.sha256()
     for values in zip(*columns.values(), *groups.values(), strict=True):

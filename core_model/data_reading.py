@@ -73,6 +73,25 @@ def _unreadable(path: Path, error: Exception) -> DataDamaged:
     return DataDamaged(f"{path} cannot be read: {error}", mend="fetch or write the file again")
 
 
+def reaching(source: Source, names: Sequence[str]) -> Iterator[Row]:
+    """Each row's values of some columns; `translation.en` is the member "en" of the objects in column "translation".
+
+    A member that an object has not is None, as any absent value.
+    """
+    deep = {name: name.split(".") for name in names if name not in source.columns}
+    if not deep:
+        return source.read(names)
+    tops = list(dict.fromkeys(deep[name][0] if name in deep else name for name in names))
+    places = [(tops.index(deep[name][0]), deep[name][1:]) if name in deep else (tops.index(name), []) for name in names]
+    return (tuple(_member(row[place], path) for place, path in places) for row in source.read(tops))
+
+
+def _member(value: Any, path: Sequence[str]) -> Any:
+    for name in path:
+        value = value.get(name) if isinstance(value, dict) else None
+    return value
+
+
 # Lines of text ------------------------------------------------------------------------------------------------------
 
 

@@ -14,7 +14,7 @@ from typing import Any
 import numpy as np
 
 from core_model.data_hash import RowIds, hash_rows
-from core_model.errors import DataDamaged, LabelsUnfit
+from core_model.errors import ColumnMissing, DataDamaged, LabelsUnfit
 
 MISSING = "(missing)"  # a group value that is absent is a group of its own
 
@@ -27,10 +27,12 @@ class Table:
         name: how reports call it: the file's name, or the hub's.
         location: where it was opened, as the user wrote it; None for rows in memory.
         texts: the text of each row, (rows,); a lazy sequence of str.
-        pairs: the second text of each row (hypothesis, answer, translation), or None.
+        pairs: the second text of each row (hypothesis, context of a question), or None.
+        references: what the model should write for each row (translation, summary, answer), or None.
         label_names: the classes, in the order that `targets` counts them.
         groups: each group column's value in each row: column -> (rows,) array of str; "(missing)" where empty.
-        text_column, pair_column, label_column, group_columns: the names that these columns have in the source.
+        text_column, pair_column, reference_column, label_column, group_columns: what these columns are called in the
+            source.
         guessed: what was not said but taken by a well-known name: `{"text_column": "comment"}`.
         label_values: how the source's values were read: value -> index into `label_names`.
         synthetic: whether the rows were made up rather than collected.
@@ -42,10 +44,12 @@ class Table:
     texts: Sequence[str]
     location: str | None = None
     pairs: Sequence[str] | None = None
+    references: Sequence[str] | None = None
     label_names: tuple[str, ...] = ()
     groups: Mapping[str, np.ndarray] = field(default_factory=dict)
     text_column: str = "text"
     pair_column: str | None = None
+    reference_column: str | None = None
     label_column: str | None = None
     group_columns: tuple[str, ...] = ()
     guessed: Mapping[str, str] = field(default_factory=dict)
@@ -68,12 +72,14 @@ class Table:
         label_names: Sequence[str] = (),
         groups: Mapping[str, Sequence[str] | np.ndarray] | None = None,
         pairs: Sequence[str] | None = None,
+        references: Sequence[str] | None = None,
         synthetic: bool = False,
         sensitive: str | None = None,
         source: str | None = None,
         licence: str | None = None,
         text_column: str = "text",
         pair_column: str = "pair",
+        reference_column: str = "reference",
         label_column: str = "label",
     ) -> Table:
         """A table of rows in memory.
@@ -85,10 +91,13 @@ class Table:
             label_names: the classes; "0", "1" ... when left out.
             groups: column -> (rows,) values.
             pairs: (rows,) second texts.
+            references: (rows,) what the model should write.
         Raises: DataDamaged when a text is no text, or columns differ in length; LabelsUnfit when an index is no class.
         """
         rows = len(texts)
-        columns: dict[str, Sequence[Any] | np.ndarray | None] = {"targets": targets, "pairs": pairs, **(groups or {})}
+        columns: dict[str, Sequence[Any] | np.ndarray | None] = {
+            "targets": targets, "pairs": pairs, "references": references, **(groups or {})
+        }  # fmt: skip
         for column, values in columns.items():
             if values is not None and len(values) != rows:
                 raise DataDamaged(
@@ -117,12 +126,14 @@ class Table:
             name=name,
             texts=tuple(texts),
             pairs=None if pairs is None else tuple(pairs),
+            references=None if references is None else tuple(references),
             target_indices=None if indices is None else frozen(indices),
             label_names=names,
             label_values={label: i for i, label in enumerate(names)} if indices is not None else {},
             groups={column: _strings(values) for column, values in (groups or {}).items()},
             text_column=text_column,
             pair_column=pair_column if pairs is not None else None,
+            reference_column=reference_column if references is not None else None,
             label_column=label_column if indices is not None else None,
             group_columns=tuple(groups or ()),
             synthetic=synthetic,
@@ -163,7 +174,7 @@ class Table:
         if self.file_sha256 is not None:
             return self.file_sha256
         labels = [self.label_names[i] for i in self.targets] if self.has_labels else None
-        return hash_rows(self.texts, self.pairs, labels, self.groups)
+        return hash_rows(self.texts, self.pairs, labels, self.groups, self.references)
 
     @cached_property
     def row_ids(self) -> RowIds:
@@ -184,11 +195,21 @@ class Table:
             self,
             texts=_take(self.texts, chosen),
             pairs=None if self.pairs is None else _take(self.pairs, chosen),
+            references=None if self.references is None else _take(self.references, chosen),
             target_indices=None if self.target_indices is None else frozen(self.target_indices[chosen]),
             groups={column: frozen(values[chosen]) for column, values in self.groups.items()},
             file_sha256=None,
             taken_from=(self, chosen),
         )
+
+    def require_references(self, flag: str) -> Sequence[str]:
+        """What the model should write for each row, (rows,).
+
+        Raises: ColumnMissing when the table has none, with the flag that names the column.
+        """
+        if self.references is None:
+            raise ColumnMissing(f"{self.name}: no column was named that holds what to write", mend=f"{flag} COLUMN")
+        return self.references
 
     def require_two_classes(self) -> None:
         """Refuse rows that are all of one class: nothing can be told about a classifier from them.
