@@ -59,7 +59,7 @@ def mitigate(data: Table, options: TrainingOptions) -> Mitigated:
     weights: np.ndarray | None = None
     record: dict[str, Any] = {}
     notes: list[str] = []
-    if options.augment == "identity-swap":
+    if "identity-swap" in options.augment:
         terms = read_terms(options.identity_terms)
         copies, counts = swapped_copies(data, terms)
         tables = (data, copies)
@@ -87,7 +87,7 @@ def terms_sha256(options: TrainingOptions) -> str | None:
 
     Raises: OptionUnfit when the list cannot be read.
     """
-    return read_terms(options.identity_terms).sha256 if options.augment == "identity-swap" else None
+    return read_terms(options.identity_terms).sha256 if "identity-swap" in options.augment else None
 
 
 def swapped_copies(data: Table, terms: IdentityTerms) -> tuple[Table, dict[str, int]]:

@@ -12,6 +12,7 @@ from contextlib import AbstractContextManager
 from typing import TYPE_CHECKING, Any, Protocol
 
 if TYPE_CHECKING:
+    import numpy as np
     import torch
 
     from core_model.tasks.training_task import TrainingTask
@@ -24,14 +25,15 @@ class Objective(Protocol):
     """From a batch to gradients."""
 
     def backward(
-        self, model: Any, batch: Mapping[str, torch.Tensor], *, weight: float, backward: Backward
+        self, model: Any, batch: Mapping[str, torch.Tensor], *, rows: np.ndarray, weight: float, backward: Backward
     ) -> torch.Tensor:
         """Add the gradient of `weight` times the loss to the parameters' gradients.
 
         Args:
             model: as the loop prepared it (it may be wrapped for several processes).
             batch: of `TrainingTask.batch`, on the model's device.
-            weight: what the loss, summed over the batch's units, is multiplied by.
+            rows: (rows,) which rows of the training data these are.
+            weight: what the loss, summed over the batch's units, is multiplied by; 0 for a process without rows.
             backward: computes gradients of a scalar; the loop's own, which knows precision and processes.
         Returns: the loss summed over the batch's units, detached, without `weight`.
         """
@@ -50,7 +52,7 @@ class TaskLoss:
         self.task, self.label_smoothing, self.precision = task, label_smoothing, precision
 
     def backward(
-        self, model: Any, batch: Mapping[str, torch.Tensor], *, weight: float, backward: Backward
+        self, model: Any, batch: Mapping[str, torch.Tensor], *, rows: np.ndarray, weight: float, backward: Backward
     ) -> torch.Tensor:
         """See `Objective.backward`."""
         with self.precision():

@@ -19,6 +19,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal
 
+from core_model.augmentation import noise_record
 from core_model.checkpoint_loading import quiet
 from core_model.errors import OptionUnfit, OutputUnwritable
 from core_model.files import publish_files, unwritable_letters, writable_folder, write_atomically
@@ -269,7 +270,7 @@ def _record(
             "processes": loop.processes,
         },
         versions=versions(),
-        mitigation=dict(task.mitigation),
+        mitigation={**task.mitigation, **noise_record(options)},
         identity=dict(loop.identity),
         notes=notes,
     )

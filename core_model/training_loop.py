@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING, Any, Literal
 import numpy as np
 import torch
 
+from core_model.augmentation import text_noise
 from core_model.batching import evaluation_order, training_order
 from core_model.errors import OptionUnfit
 from core_model.interrupt import StopRequest
@@ -60,6 +61,7 @@ class Loop:
         self.options, self.task, self.accelerator = options, task, accelerator
         self.state, self.identity, self.position, self.meter, self.tell = state, identity, position, meter, tell
         self.optimizer = optimizer
+        self.noise = text_noise(task.tokenizer, options)
         self.objective: Objective = TaskLoss(task, label_smoothing=options.label_smoothing, precision=self._precision)
         self.model: Any
         self.model, self.stepper = accelerator.prepare(task.model, optimizer)
@@ -125,7 +127,11 @@ class Loop:
         step, options, examples = self.position.step, self.options, self.task.training
         self._seed(options.seed, step)
         mine = rows[self.process :: self.processes]
-        batch = self._to_device(self.task.batch(examples, mine if len(mine) else rows[:1]))
+        taken = mine if len(mine) else rows[:1]
+        batch = self.task.batch(examples, taken)
+        if self.noise is not None:
+            batch = self.noise(batch, taken, epoch=step // self.steps_per_epoch)
+        batch = self._to_device(batch)
         for group in self.optimizer.param_groups:
             group["lr"] = learning_rate(
                 step, self.steps, peak=options.learning_rate or 0.0, warmup=self.warmup, schedule=options.schedule
@@ -133,7 +139,7 @@ class Loop:
         # Gradients are averaged over processes; the mean that is wanted is over all units of the step. Where the
         # epoch's last rows did not go round, a process takes part in the sum with nothing.
         weight = self.processes / examples.units(rows) if len(mine) else 0.0
-        loss = self.objective.backward(self.model, batch, weight=weight, backward=self.accelerator.backward)
+        loss = self.objective.backward(self.model, batch, rows=taken, weight=weight, backward=self.accelerator.backward)
         if not len(mine):
             loss = loss * 0.0
         norm = None

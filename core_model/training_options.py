@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Any, Literal
 
-from pydantic import BaseModel, ConfigDict, Field, model_validator
+from pydantic import BaseModel, ConfigDict, Field, field_validator, model_validator
 
 from core_model.tasks import Task
 
@@ -32,9 +32,13 @@ class TrainingOptions(BaseModel):
     early_stopping: int | None = Field(
         None, ge=1, description="epochs without a lower evaluation loss after which to stop; the best weights are kept"
     )
-    augment: Literal["identity-swap"] | None = Field(
-        None, description="rows added: those with an identity term once more, swapped, under the same label"
+    augment: tuple[Literal["identity-swap", "token-dropout", "word-order"], ...] = Field(
+        (),
+        description="identity-swap: rows with an identity term once more, swapped, under the same label; the others: "
+        "noise on the texts, new in every epoch",
     )
+    token_dropout_rate: float = Field(0.1, gt=0, lt=1, description="share of words that token-dropout leaves out")
+    word_order_distance: int = Field(3, ge=1, description="places that word-order moves a word at most")
     identity_terms: str | None = Field(
         None, description="TOML file of identity-term pairs for augment, in the place of our list"
     )
@@ -50,9 +54,15 @@ class TrainingOptions(BaseModel):
     )
     country: str = Field("WORLD", description="whose electricity, ISO 3166 alpha-3; WORLD is the world's average")
 
+    @field_validator("augment", mode="before")
+    @classmethod
+    def _one_or_several(cls, given: Any) -> Any:
+        names = (given,) if isinstance(given, str) else given
+        return tuple(dict.fromkeys(names)) if isinstance(names, list | tuple) else names
+
     @model_validator(mode="after")
     def _terms_are_read(self) -> TrainingOptions:
-        if self.identity_terms is not None and self.augment is None:
+        if self.identity_terms is not None and "identity-swap" not in self.augment:
             raise ValueError("identity_terms is read by augment alone; --augment identity-swap")
         return self
 

@@ -49,9 +49,12 @@ if TYPE_CHECKING:
 )
 @click.option(
     "--augment",
-    metavar="identity-swap",
-    help="Train on rows with an identity term once more, swapped, under the same label.",
+    multiple=True,
+    metavar="identity-swap|token-dropout|word-order",
+    help="Rows with an identity term once more, swapped; or noise on the texts. Several are allowed.",
 )
+@click.option("--token-dropout-rate", type=float, metavar="X", help="Share of words left out. Default: 0.1.")
+@click.option("--word-order-distance", type=int, metavar="N", help="Places a word moves at most. Default: 3.")
 @click.option("--identity-terms", metavar="FILE", help="TOML list of term pairs for --augment. Default: our own.")
 @click.option("--reweigh", metavar="COLUMN", help="Weigh rows so that this group column and the label are independent.")
 @click.option(
