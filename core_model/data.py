@@ -82,7 +82,7 @@ def open_table(
     Raises: DataMissing, DataDamaged, ColumnMissing, LabelsUnfit, OptionUnfit; each names the file, the place, the mend.
     """
     location = str(source)
-    path, rows = _locate(location, split=split, encoding=encoding, cache_dir=cache_dir)
+    path, rows = locate(location, split=split, encoding=encoding, cache_dir=cache_dir)
     columns = choose_columns(
         rows.name,
         rows.columns,
@@ -97,7 +97,7 @@ def open_table(
     )
     content = _Content(rows.name, columns, spill_characters)
     table = content.table(reaching(rows, content.names), label_names or None)
-    about = _about(path) if path else About()
+    about = about_beside(path) if path else About()
     fields = table | {
         "name": path.name if path else rows.name,
         "location": location,
@@ -107,10 +107,13 @@ def open_table(
     return Table(**fields, **about.model_dump())
 
 
-def _locate(
+def locate(
     location: str, *, split: str | None, encoding: str | None, cache_dir: str | Path | None
 ) -> tuple[Path | None, Source]:
-    """The file and its rows; no file for a hub's data set."""
+    """The file (or folder of shards) and its rows; no path for a hub's data set.
+
+    Raises: DataMissing, DataDamaged.
+    """
     path = Path(location.removeprefix("file://")).expanduser()
     if location.startswith("hub:") or (_names_a_hub(location) and not path.exists()):
         cache = Path(cache_dir) if cache_dir else cache_folder("datasets")
@@ -152,8 +155,11 @@ def _shards(folder: Path, encoding: str | None) -> Source:
     return joined(str(folder), (open_file(file, encoding=encoding) for file in shards))
 
 
-def _about(path: Path) -> About:
-    """The sidecar's content, or the defaults where there is none."""
+def about_beside(path: Path) -> About:
+    """What `NAME.about.toml` beside a data file says, or the defaults where there is none.
+
+    Raises: DataDamaged.
+    """
     bare = path.name.removesuffix(".gz")
     names = [f"{path.name}.about.toml", f"{Path(bare).stem}.about.toml"]
     file = next((path.with_name(name) for name in names if path.with_name(name).is_file()), None)

@@ -36,12 +36,14 @@ class Source:
         columns: the names that there are.
         read: for some columns, each row's values in that order; a value that is absent is None.
         guessed: what was taken without being told.
+        objects: the rows of a JSON format as they stand there; a row may hold names that `columns` does not know.
     """
 
     name: str
     columns: tuple[str, ...]
     read: Callable[[Sequence[str]], Iterator[Row]]
     guessed: dict[str, str] = field(default_factory=dict)
+    objects: Callable[[], Iterator[dict[str, Any]]] | None = None
 
 
 def open_file(path: Path, *, encoding: str | None = None) -> Source:
@@ -84,6 +86,13 @@ def reaching(source: Source, names: Sequence[str]) -> Iterator[Row]:
     tops = list(dict.fromkeys(deep[name][0] if name in deep else name for name in names))
     places = [(tops.index(deep[name][0]), deep[name][1:]) if name in deep else (tops.index(name), []) for name in names]
     return (tuple(_member(row[place], path) for place, path in places) for row in source.read(tops))
+
+
+def whole_rows(source: Source) -> Iterator[dict[str, Any]]:
+    """Each row with all it holds, by column."""
+    if source.objects is not None:
+        return source.objects()
+    return (dict(zip(source.columns, row, strict=True)) for row in source.read(source.columns))
 
 
 def _member(value: Any, path: Sequence[str]) -> Any:
@@ -259,7 +268,7 @@ def _mappings(path: Path, objects: Callable[[], Iterator[dict[str, Any]]]) -> So
     def read(columns: Sequence[str]) -> Iterator[Row]:
         return (tuple(row.get(column) for column in columns) for row in objects())
 
-    return Source(str(path), columns, read)
+    return Source(str(path), columns, read, objects=objects)
 
 
 # Parquet and hubs ---------------------------------------------------------------------------------------------------
@@ -338,7 +347,12 @@ def joined(name: str, parts: Iterable[Source]) -> Source:
             f"{odd.name} has the columns {', '.join(odd.columns)}; {shards[0].name} has {', '.join(shards[0].columns)}",
             mend="keep the shards of one table in a folder of their own",
         )
-    return Source(name, shards[0].columns, lambda columns: chain.from_iterable(s.read(columns) for s in shards))
+    return Source(
+        name,
+        shards[0].columns,
+        lambda columns: chain.from_iterable(shard.read(columns) for shard in shards),
+        objects=lambda: chain.from_iterable(whole_rows(shard) for shard in shards),
+    )
 
 
 def _short(error: Exception) -> str:

@@ -15,13 +15,17 @@ import unicodedata
 import zlib
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
-from typing import TypeVar
+from typing import TYPE_CHECKING, TypeVar
 
 import numpy as np
+
+if TYPE_CHECKING:
+    from datasketch import MinHash
 
 PERMUTATIONS = 128
 SEED = 1
 SHINGLE_WORDS = 3
+BATCH_SHINGLES = 8_192  # hashed at once: 4 MB; a book has a million
 MISSED = 1e-6  # probability of overlooking a pair that is exactly as similar as the threshold
 
 Shingles = frozenset[str]
@@ -108,13 +112,30 @@ def bands(threshold: float) -> tuple[int, int]:
     return PERMUTATIONS, 1
 
 
+class Signer:
+    """Makes MinHash signatures of sets of shingles; equal sets have equal ones, on every machine."""
+
+    def __init__(self) -> None:
+        from datasketch import MinHash
+
+        self._blank = MinHash(num_perm=PERMUTATIONS, seed=SEED, hashfunc=zlib.crc32)
+
+    def __call__(self, some: Shingles) -> MinHash:
+        """The set's signature; its `hashvalues` are (PERMUTATIONS,) uint32."""
+        signature = self._blank.copy()
+        encoded = [shingle.encode("utf-8", "surrogatepass") for shingle in some]
+        for start in range(0, len(encoded), BATCH_SHINGLES):
+            signature.update_batch(encoded[start : start + BATCH_SHINGLES])
+        return signature
+
+
 class _Index:
     """Sets that may be similar to another: those that share a band of their MinHash signatures."""
 
     def __init__(self, known: Sequence[Shingles], threshold: float) -> None:
-        from datasketch import MinHash, MinHashLSH
+        from datasketch import MinHashLSH
 
-        self._blank = MinHash(num_perm=PERMUTATIONS, seed=SEED, hashfunc=zlib.crc32)
+        self._signature = Signer()
         self._lsh = MinHashLSH(num_perm=PERMUTATIONS, params=bands(threshold))
         with self._lsh.insertion_session() as session:
             for i, some in enumerate(known):
@@ -124,11 +145,6 @@ class _Index:
         """Positions in `known` of sets worth a comparison."""
         found: list[int] = self._lsh.query(self._signature(some))
         return found
-
-    def _signature(self, some: Shingles) -> object:
-        signature = self._blank.copy()
-        signature.update_batch([shingle.encode("utf-8", "surrogatepass") for shingle in some])
-        return signature
 
 
 def _first_rows(keys: Iterable[T]) -> dict[T, int]:
