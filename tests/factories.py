@@ -10,7 +10,7 @@ from typing import Any
 
 import numpy as np
 
-from core_model.predictions import Predictions
+from core_model.predictions import Generations, Predictions, Scores, SpanAnswers
 from core_model.tasks import Task
 
 WORDS = (
@@ -128,3 +128,38 @@ def stub_subject(
         predictor=StubPredictor(answer),
         training=table("planted training rows", *training) if training else None,
     )
+
+
+class StubWriter:
+    """A predictor of every task that writes, whose words are planted.
+
+    Args:
+        write: what it writes for a text (or answers to a question and its context).
+        nats: what a text, or a target given its text, costs it, in nats; tokens are words.
+    """
+
+    def __init__(self, write: Callable[..., str] = str, nats: Callable[..., float] = len) -> None:
+        self.forward_passes = 0
+        self.write = write
+        self.nats = nats
+
+    def score(self, texts: Sequence[str], targets: Sequence[str] | None = None) -> Scores:
+        self.forward_passes += len(texts)
+        rows = [(text,) for text in texts] if targets is None else list(zip(texts, targets, strict=True))
+        return Scores(
+            np.array([float(self.nats(*row)) for row in rows]),
+            np.array([len(row[-1].split()) for row in rows]),
+            np.array([len(row[-1].encode()) for row in rows]),
+        )
+
+    def generate(self, texts: Sequence[str], *, beams: int = 1, max_new_tokens: int | None = None) -> Generations:
+        self.forward_passes += len(texts)
+        written = tuple(self.write(text) for text in texts)
+        tokens = np.array([len(text.split()) + 1 for text in written])
+        limit = max_new_tokens or 1_000_000
+        return Generations(written, np.minimum(tokens, limit), tokens > limit, f"beams:{beams}|limit:{limit}")
+
+    def answer(self, questions: Sequence[str], contexts: Sequence[str]) -> SpanAnswers:
+        self.forward_passes += len(questions)
+        texts = tuple(self.write(*row) for row in zip(questions, contexts, strict=True))
+        return SpanAnswers(texts, np.full(len(texts), -1.0))
