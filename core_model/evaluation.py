@@ -89,7 +89,7 @@ def evaluate(
     Raises: TaskUnfit for a task without metrics, or that the model's head cannot do; LabelsUnfit without labels;
         ColumnMissing without references, with the flag that names them.
     """
-    require_references(table, task)
+    require_truth(table, task)
     return metrics_of(ask(predictor, table, task, beams=beams, max_new_tokens=max_new_tokens), table, task)
 
 
@@ -163,6 +163,16 @@ def macro_f1_of_sums(sums: Array, *, classes: int) -> Array:
     with np.errstate(invalid="ignore", divide="ignore"):
         f1 = np.where(there, 2 * hits / (predicted + known), 0.0)
         return np.true_divide(f1.sum(axis=-1), there.sum(axis=-1))
+
+
+def require_truth(table: Table, task: Task) -> None:
+    """Refuse rows that cannot say how good an answer is, before a model is asked.
+
+    Raises: LabelsUnfit, ColumnMissing.
+    """
+    if task is Task.CLASSIFICATION:
+        _ = table.targets
+    require_references(table, task)
 
 
 def require_references(table: Table, task: Task) -> Sequence[str] | None:
