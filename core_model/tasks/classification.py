@@ -6,28 +6,30 @@ the classes of the data. A base that already tells the same classes apart keeps 
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from itertools import chain, islice
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from core_model.architectures import Architecture, train_tokenizer
 from core_model.batching import Ragged
-from core_model.checkpoint_loading import quiet
-from core_model.errors import CheckpointDamaged, LabelsUnfit, OptionUnfit, TaskUnfit, TokenizerUnfit
+from core_model.errors import LabelsUnfit, OptionUnfit
 from core_model.mitigation import Mitigated, mitigate
 from core_model.tasks import Task
+from core_model.tasks.heads import check_ids, forget_truncation, from_base, from_scratch, give_padding, length_limit
+from core_model.tokenizer_training import train_tokenizer
 
 if TYPE_CHECKING:
     import torch
     from transformers import PreTrainedModel, PreTrainedTokenizerBase
 
+    from core_model.architectures import Architecture
     from core_model.checkpoint import Checkpoint
     from core_model.data import Table
     from core_model.training_options import TrainingOptions
 
+LOADER = "AutoModelForSequenceClassification"
 CHUNK = 1024  # rows that are tokenized at once, so that a table larger than memory passes by
 
 
@@ -140,16 +142,15 @@ def prepare(
     elif architecture is not None:
         texts = chain.from_iterable(map(_texts, mitigated.tables))
         tokenizer, positions = train_tokenizer(texts, architecture), architecture.max_length
-        model, head, notes = _from_scratch(architecture, len(tokenizer), labels, options.seed), "new", []
+        model = from_scratch(
+            architecture, LOADER, kinds=("encoder", "decoder"), task=Task.CLASSIFICATION, vocabulary=len(tokenizer),
+            seed=options.seed, labels=labels,
+        )  # fmt: skip
+        head, notes = "new", []
     else:
         raise OptionUnfit("there is neither a base nor an architecture", mend="--base CKPT or --architecture FILE.toml")
-    if options.max_length is not None and options.max_length > positions:
-        raise OptionUnfit(
-            f"max_length = {options.max_length}, but the model has {positions} positions",
-            mend=f"--max-length {positions}",
-        )
-    _pad(model, tokenizer)
-    length = options.max_length or positions
+    length = length_limit(options.max_length, positions)
+    give_padding(model, tokenizer)
     task = Classification(
         model=model,
         tokenizer=tokenizer,
@@ -160,7 +161,7 @@ def prepare(
         mitigation=mitigated.record,
         notes=[*notes, *mitigated.notes],
     )
-    _check_ids(task)
+    check_ids(model, *(part.tokens for part in (task.training, task.evaluation) if part is not None))
     return task
 
 
@@ -180,41 +181,17 @@ def _from_base(base: Checkpoint, labels: tuple[str, ...], seed: int) -> tuple[Pr
     import torch
     from transformers import AutoModelForSequenceClassification
 
-    torch.manual_seed(seed)
     names = {"id2label": dict(enumerate(labels)), "label2id": {label: i for i, label in enumerate(labels)}}
-
-    def build(attention: str) -> tuple[PreTrainedModel, dict[str, Any]]:
-        built: tuple[PreTrainedModel, dict[str, Any]] = AutoModelForSequenceClassification.from_pretrained(
-            base.path, use_safetensors=True, trust_remote_code=False, local_files_only=True, dtype=torch.float32,
-            attn_implementation=attention,  # named, so that no kernel named in config.json is fetched and run
-            problem_type="single_label_classification", ignore_mismatched_sizes=True, output_loading_info=True, **names,
-        )  # fmt: skip
-        return built
-
-    with quiet():
-        try:
-            model, loaded = build("sdpa")
-        except ValueError as error:
-            if "Unrecognized configuration class" in str(error):
-                raise TaskUnfit(
-                    f"{base.name}: transformers has no classification head for {base.architecture}",
-                    mend="--base with an encoder, or another --task",
-                ) from error
-            if "scaled_dot_product_attention" not in str(error):
-                raise
-            model, loaded = build("eager")
-    inner = model.base_model_prefix + "."
-    drawn = set(loaded["missing_keys"]) | {key for key, *_ in loaded["mismatched_keys"]}
-    lost = sorted(key for key in drawn if key.startswith(inner) and "pooler" not in key)
-    if lost:
-        raise CheckpointDamaged(
-            f"{base.name}: its weights lack {len(lost)} tensors of the model, such as {lost[0]!r}",
-            mend="name a checkpoint whose weights fit its config.json with --base",
-        )
+    headed = from_base(
+        base, LOADER, task=Task.CLASSIFICATION, seed=seed,
+        settings={"problem_type": "single_label_classification", **names},
+    )  # fmt: skip
+    model = headed.model
     if _keeps_head(base, labels):
         return model, "kept", []
+    inner = model.base_model_prefix + "."
     head = {name for name, _ in model.named_parameters() if not name.startswith(inner)}
-    if head - drawn:  # the base's head has the right size but tells other classes apart
+    if head - headed.drawn:  # the base's head has the right size but tells other classes apart
         torch.manual_seed(seed)
         fresh = AutoModelForSequenceClassification.from_config(model.config).state_dict()
         with torch.no_grad():
@@ -222,32 +199,11 @@ def _from_base(base: Checkpoint, labels: tuple[str, ...], seed: int) -> tuple[Pr
                 if name in head:
                     parameter.copy_(fresh[name])
     had = f" (it told {', '.join(base.labels)} apart)" if base.labels and base.task is Task.CLASSIFICATION else ""
-    pooler = ["The base has no pooler; it was drawn anew."] if any("pooler" in key for key in drawn) else []
+    pooler = ["The base has no pooler; it was drawn anew."] if any("pooler" in key for key in headed.drawn) else []
     return model, "replaced", [f"The base's head{had} was replaced by a new one for {', '.join(labels)}.", *pooler]
 
 
-def _from_scratch(architecture: Architecture, vocabulary: int, labels: tuple[str, ...], seed: int) -> PreTrainedModel:
-    import torch
-    from transformers import BertForSequenceClassification
-
-    torch.manual_seed(seed)
-    return BertForSequenceClassification(architecture.config(vocabulary=vocabulary, labels=labels))
-
-
-def _pad(model: PreTrainedModel, tokenizer: PreTrainedTokenizerBase) -> None:
-    """Batches need a padding token; a decoder without one pads with its end of text, as is usual."""
-    if tokenizer.pad_token is None:
-        if tokenizer.eos_token is None:
-            raise TokenizerUnfit(
-                "the base's tokenizer has neither a padding token nor an end of text",
-                mend='set "pad_token" in its tokenizer_config.json',
-            )
-        tokenizer.pad_token = tokenizer.eos_token
-    if model.config.pad_token_id is None:
-        model.config.pad_token_id = tokenizer.pad_token_id
-
-
-def _texts(data: Table) -> Any:
+def _texts(data: Table) -> Iterator[str]:
     yield from data.texts
     if data.pairs is not None:
         yield from data.pairs
@@ -299,7 +255,7 @@ def _tokenize(
         if pairs is not None:
             kinds.append(Ragged.of(encoded["token_type_ids"]))
         cut += sum(bool(row.overflowing) for row in encoded.encodings or ())
-    _forget_truncation(tokenizer)
+    forget_truncation(tokenizer)
     return ClassifiedTexts(
         tokens=Ragged.joined(tokens),
         kinds=Ragged.joined(kinds) if _reads_kinds(tokenizer) and kinds else None,
@@ -310,24 +266,3 @@ def _tokenize(
 
 def _reads_kinds(tokenizer: PreTrainedTokenizerBase) -> bool:
     return "token_type_ids" in tokenizer.model_input_names
-
-
-def _forget_truncation(tokenizer: PreTrainedTokenizerBase) -> None:
-    """A fast tokenizer remembers the last call's limit and would save it with the model."""
-    inner = getattr(tokenizer, "backend_tokenizer", None)
-    if inner is not None:
-        inner.no_truncation()
-        inner.no_padding()
-
-
-def _check_ids(task: Classification) -> None:
-    embeddings: Any = task.model.get_input_embeddings()
-    rows = int(embeddings.weight.shape[0])
-    for examples in filter(None, (task.training, task.evaluation)):
-        highest = int(examples.tokens.values.max(initial=0))
-        if highest >= rows:
-            raise TokenizerUnfit(
-                f"the tokenizer gives token {highest}, but the model has embeddings for {rows}: they do not belong "
-                "together",
-                mend="put the model's own tokenizer files into the folder given by --base",
-            )

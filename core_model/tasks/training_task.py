@@ -44,7 +44,6 @@ class TrainingTask(Protocol):
         model, tokenizer: what is trained, and what is saved beside it.
         labels: names of the classes, in the order of the outputs; empty where a task has none.
         head: "kept" from the base, "replaced" because the base had another, or "new".
-        training, evaluation: the examples.
         mitigation: what was done to the training rows, for the record; empty when nothing was.
         notes: what a reader of the record must know, one plain sentence each.
     """
@@ -53,10 +52,18 @@ class TrainingTask(Protocol):
     tokenizer: PreTrainedTokenizerBase
     labels: tuple[str, ...]
     head: str
-    training: Examples
-    evaluation: Examples | None
     mitigation: Mapping[str, Any]
     notes: Sequence[str]
+
+    @property
+    def training(self) -> Examples:
+        """The rows to learn from."""
+        ...
+
+    @property
+    def evaluation(self) -> Examples | None:
+        """The rows that are never learnt from."""
+        ...
 
     def batch(self, examples: Any, rows: np.ndarray) -> dict[str, torch.Tensor]:
         """These rows as tensors, padded to the longest of them."""

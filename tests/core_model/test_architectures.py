@@ -6,8 +6,9 @@ from pathlib import Path
 
 import pytest
 
-from core_model.architectures import Architecture, read_architecture, train_tokenizer
+from core_model.architectures import Architecture, read_architecture
 from core_model.errors import OptionUnfit
+from core_model.tokenizer_training import train_tokenizer
 from tests.core_model.training_world import planted_table
 
 
@@ -46,9 +47,16 @@ def test_the_shape_becomes_a_standard_configuration():
     [
         ("hidden = 100\nheads = 12", r"shape\.toml: hidden = 100 is not divisible by heads = 12(.|\n)*hidden = 96 or"),
         ("hiden = 128", r"no option 'hiden'(.|\n)*Try: hidden = \.\.\."),
-        ("layers = 0", r"layers = 0 does not fit \(Transformer blocks\)(.|\n)*greater than or equal to 1"),
+        ("layers = 0", r"layers = 0 does not fit \(Transformer blocks(.|\n)*greater than or equal to 1"),
         ("layers = 'many'", r"layers = 'many' does not fit"),
-        ('kind = "decoder"', r"kind = 'decoder'(.|\n)*'encoder'"),
+        ('kind = "decodr"', r"kind = 'decodr'(.|\n)*'encoder', 'decoder' or 'encoder-decoder'"),
+        (
+            'kind = "decoder"\nfamily = "t5"',
+            r"'t5' is no decoder(.|\n)*'llama' or 'gpt2'(.|\n)*'encoder-decoder'",
+        ),
+        ("decoder_layers = 2", r"decoder_layers is read by an encoder-decoder"),
+        ('kind = "decoder"\nhidden = 60\nheads = 4', r"hidden / heads = 15 is odd(.|\n)*hidden = 56"),
+        ('kind = "encoder-decoder"\nhidden = 33\nheads = 3', r"hidden = 33 is odd(.|\n)*hidden = 34"),
         ("layers = 2\nheads = = 3", r"is not TOML(.|\n)*line 2"),
         ("[encoder]\nlayers = 2", r"\[encoder\] is a table(.|\n)*top of the file"),
         ("dropout = 1.0", r"dropout = 1\.0(.|\n)*less than 1"),
