@@ -15,20 +15,23 @@ import numpy as np
 BATCH_COST = 64  # tokens: what a batch costs beyond its tokens, fitted on a 22.7 M encoder on one CPU thread
 
 
-def plan_batches(lengths: np.ndarray, token_budget: int, *, padding: bool = True) -> list[np.ndarray]:
+def plan_batches(
+    lengths: np.ndarray, token_budget: int, *, padding: bool = True, batch_cost: int = BATCH_COST
+) -> list[np.ndarray]:
     """Batches for a pass without gradients, the most expensive first, so that memory runs out at once or never.
 
     Args:
         lengths: (rows,) tokens of each row, 1 or more.
         token_budget: tokens in a batch, padding included; a longer row gets a batch of its own.
         padding: False where a model cannot be padded: then only rows of equal length share a batch.
+        batch_cost: what a batch costs beyond its tokens, in tokens.
     Returns: arrays of row indices; every row stands in exactly one. Within a batch rows keep their order.
     """
     lengths = np.asarray(lengths, dtype=np.int64)
     if not len(lengths):
         return []
     distinct, counts = np.unique(lengths, return_counts=True)
-    edges = _cheapest_edges(distinct, counts, token_budget) if padding else np.arange(1, len(distinct) + 1)
+    edges = _cheapest_edges(distinct, counts, token_budget, batch_cost) if padding else np.arange(1, len(distinct) + 1)
     rows = np.argsort(lengths, kind="stable")
     ends = np.cumsum(counts)[edges - 1]  # bucket k holds rows[ends[k - 1]:ends[k]]
     batches = []
@@ -49,7 +52,7 @@ def _batches_of(rows: int | np.ndarray, longest: int, token_budget: int) -> int 
     return -(-rows // max(1, token_budget // longest))
 
 
-def _cheapest_edges(distinct: np.ndarray, counts: np.ndarray, token_budget: int) -> np.ndarray:
+def _cheapest_edges(distinct: np.ndarray, counts: np.ndarray, token_budget: int, batch_cost: int) -> np.ndarray:
     """Where buckets end so that their cost is least: indices into `distinct`, exclusive, ascending.
 
     Args:
@@ -61,7 +64,7 @@ def _cheapest_edges(distinct: np.ndarray, counts: np.ndarray, token_budget: int)
     for end in range(1, len(distinct) + 1):
         longest = int(distinct[end - 1])
         rows = before[end] - before[:end]
-        costs = best[:end] + rows * longest + BATCH_COST * _batches_of(rows, longest, token_budget)
+        costs = best[:end] + rows * longest + batch_cost * _batches_of(rows, longest, token_budget)
         cut[end] = len(costs) - 1 - int(np.argmin(costs[::-1]))  # of equal costs, the bucket with the fewest lengths
         best[end] = costs[cut[end]]
     edges = [len(distinct)]

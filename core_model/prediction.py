@@ -1,36 +1,37 @@
-"""The Predictor: the one way in which anything in this suite asks a classifier.
+"""The Predictor: the one way in which anything in this suite asks a model.
 
     predictor = Predictor(checkpoint, cache=PredictionCache.default(checkpoint))
-    predictor.predict(["a good book", "a bad meal"]).probabilities   # (2, classes)
+    predictor.predict(["a good book", "a bad meal"]).probabilities   # a classifier: (2, classes)
+    predictor.score(["a good book"]).nll                             # a language model: nats
+    predictor.generate(["a good book"], beams=4).texts               # what it writes
+    predictor.answer(["Who?"], ["The king said so."]).texts          # spans of the contexts
 
 Texts are tokenized once; equal inputs are computed once; inputs of like length share a batch; what was asked before
 comes from the cache. Two promises hold beside the speed:
 
-- Equal numbers. A row's logits are those of `model(**tokenizer(text))` within 1e-5.
+- Equal numbers. A row's logits are those of `model(**tokenizer(text))` within 1e-5, its score within 1e-4.
 - Equal bits. The same requests in the same order give the same bits, on any number of threads, and whether or not the
-  process was killed and began again with its cache on disk. For a batch's composition moves the last bits, and it
-  follows from the request and from what *earlier* requests left, never from how far this one had come: the cache
-  remembers which request computed an answer, and the plan counts this request's own answers as still to do.
+  process was killed and began again with its cache on disk (`core_model.prediction_requests` says how). For generated
+  texts that is: the same texts. Another request may put a row into another batch, whose last bits differ; where two
+  tokens are equally probable to within those bits, the text then goes on differently, as it would between two GPUs.
 """
 
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Sequence
-from contextlib import closing
-from functools import cached_property
-from hashlib import blake2b
+from functools import cached_property, partial
 from itertools import islice
 from threading import RLock
 from typing import Literal, Protocol
 
 import numpy as np
 
-from core_model.length_buckets import plan_batches
-from core_model.prediction_cache import REQUEST_BYTES, Named, PredictionCache, scope_of
+from core_model.prediction_cache import Named, PredictionCache, scope_of
 from core_model.prediction_forward import Forward, Loadable, default_threads
 from core_model.prediction_gradients import EmbeddingGradients, Target, embedding_gradients
 from core_model.prediction_inputs import Inputs, make_inputs
-from core_model.predictions import Predictions
+from core_model.prediction_requests import Work, paid_once
+from core_model.predictions import Generations, Predictions, Scores, SpanAnswers, TokenScores
 
 __all__ = ["EmbeddingGradients", "PredictionCache", "Predictor"]
 
@@ -44,7 +45,7 @@ class Checkpoint(Named, Loadable, Protocol):
 
 
 class Predictor:
-    """A classifier's answers, each paid for once.
+    """A model's answers, each paid for once.
 
     Args:
         checkpoint: what is asked; it is loaded at the first question.
@@ -56,8 +57,10 @@ class Predictor:
         progress: told (rows answered, rows asked for) as a request goes on.
 
     Attributes:
-        forward_passes: rows that went through the model so far; what the cache knew is not counted.
-        truncated: texts so far that were longer than the model takes, and were cut.
+        forward_passes: rows that went through the model so far; what the cache knew is not counted. While a model
+            writes, each step sends every row of the batch through it, once a beam, and each of these is counted.
+        truncated: texts so far that were longer than the model takes, and were cut (an answer's context is not cut,
+            but read in windows).
     """
 
     def __init__(
@@ -122,20 +125,81 @@ class Predictor:
             texts: (rows,); a lazy sequence is read once, from front to back.
             pairs: (rows,) second texts, for tasks that have them.
         Returns: logits (rows, classes), in the order asked for.
-        Raises: DataDamaged when a text has no token; ValueError when texts and pairs differ in number.
+        Raises: DataDamaged when a text has no token; TaskUnfit when the model is no classifier; ValueError when texts
+            and pairs differ in number.
         """
         if pairs is not None and len(pairs) != len(texts):
             raise ValueError(f"{len(texts)} texts, but {len(pairs)} second texts")
         with self._one_at_a_time:
             parts = []
             done = 0
-            for some, other in _windows(texts, pairs):
+            self.forward.require("classes")
+            for some, other in windows(texts, pairs):
                 inputs = self._inputs(some, other, first_row=done)
                 self.truncated += inputs.truncated
-                logits = self._answers(inputs, done, len(some), len(texts))
+                work = Work(
+                    inputs.keys,
+                    inputs.ids.lengths,
+                    run=partial(self.forward.logits, inputs.ids, inputs.types),
+                    budget=self.token_budget,
+                    padding=self.forward.can_pad,
+                )
+                records = self.paid_once(work, rows_before=done, rows=len(some), rows_in_all=len(texts))
+                logits = np.stack([np.frombuffer(record, dtype=np.float32) for record in records])
                 parts.append(logits[inputs.of_row])
                 done += len(some)
             return Predictions(np.concatenate(parts) if parts else np.zeros((0, self._classes), dtype=np.float32))
+
+    def score(self, texts: Sequence[str], targets: Sequence[str] | None = None) -> Scores:
+        """How well the model foresaw each text, or each target given its text.
+
+        A decoder scores the text itself: every token but the first, which nothing precedes; the first one too where
+        the tokenizer puts a mark of the beginning (BOS) in front. An encoder-decoder scores the targets: every token of
+        them, special tokens such as the end mark included, as its training loss does.
+
+        Args:
+            texts: (rows,); targets: (rows,) what an encoder-decoder is to write, and only there.
+        Raises: TaskUnfit when the model does not write text; ValueError when targets are lacking, too many, or given to
+            a decoder.
+        """
+        from core_model.prediction_scores import scores
+
+        with self._one_at_a_time:
+            return scores(self, texts, targets)
+
+    def token_scores(self, texts: Sequence[str], targets: Sequence[str] | None = None) -> TokenScores:
+        """As `score`, but token by token, with what was to be expected of each (as Min-K%++ needs it)."""
+        from core_model.prediction_scores import token_scores
+
+        with self._one_at_a_time:
+            return token_scores(self, texts, targets)
+
+    def generate(self, texts: Sequence[str], *, beams: int = 1, max_new_tokens: int | None = None) -> Generations:
+        """What the model writes for each text: greedily, or by beam search. Never sampled.
+
+        Args:
+            texts: (rows,) sources of an encoder-decoder, or beginnings that a decoder continues.
+            beams: hypotheses kept; 1 is greedy.
+            max_new_tokens: limit; None: what the checkpoint says, else `core_model.generation.NEW_TOKENS`.
+        Raises: TaskUnfit when the model does not write text; OptionUnfit when a limit cannot be held.
+        """
+        from core_model.generation import generations
+
+        with self._one_at_a_time:
+            return generations(self, texts, beams=beams, max_new_tokens=max_new_tokens)
+
+    def answer(self, questions: Sequence[str], contexts: Sequence[str]) -> SpanAnswers:
+        """The part of each context that answers its question; long contexts are read in overlapping windows.
+
+        Args:
+            questions, contexts: (rows,).
+        Raises: TaskUnfit when the model finds no spans; TokenizerUnfit when its tokenizer does not say where a token
+            stands; DataDamaged when a context has no token.
+        """
+        from core_model.prediction_answers import span_answers
+
+        with self._one_at_a_time:
+            return span_answers(self, questions, contexts)
 
     def embedding_gradients(
         self,
@@ -177,56 +241,26 @@ class Predictor:
             first_row=first_row,
         )
 
-    def _answers(self, inputs: Inputs, rows_before: int, rows: int, rows_in_all: int) -> np.ndarray:
-        """Logits of each distinct input, (inputs, classes) float32, from the cache or the model."""
-        request = blake2b(
-            b"".join(inputs.keys), digest_size=REQUEST_BYTES, salt=str(self.token_budget).encode()
-        ).digest()
-        held = self.cache.lookup(inputs.keys) if self.cache is not None else {}
-        plan = self._plan(inputs, held, request)
-        answers: dict[bytes, bytes] = {key: record[REQUEST_BYTES:] for key, record in held.items()}
-        to_do = [batch for batch in plan if any(inputs.keys[row] not in held for row in batch)]
+    def paid_once(self, work: Work, *, rows_before: int, rows: int, rows_in_all: int) -> list[bytes]:
+        """The record of each distinct input of a window, from the cache or the model; counts and tells of progress.
 
-        def run(batch: np.ndarray) -> np.ndarray:
-            return self.forward.logits(inputs.ids, inputs.types, batch)
+        Args:
+            rows_before: rows of the request before this window; rows: those of the window.
+        """
 
-        def tell() -> None:
+        def told(passes: int, answered: int) -> None:
+            self.forward_passes += passes
             if self.progress is not None:
-                self.progress(rows_before + rows * len(answers) // len(inputs.keys), rows_in_all)
+                self.progress(rows_before + rows * answered // max(1, len(work.keys)), rows_in_all)
 
-        try:
-            with closing(self.forward.each(to_do, run, self.threads)) as results:
-                for batch, logits in results:
-                    self.forward_passes += len(batch)
-                    keys = [inputs.keys[row] for row in batch]
-                    for key, row in zip(keys, logits, strict=True):
-                        answers.setdefault(key, row.tobytes())  # the first answer stays
-                    if self.cache is not None:
-                        self.cache.store(keys, logits, request)
-                        self.cache.flush(force=False)
-                    tell()
-        finally:  # an interrupted request keeps what it has
-            theirs = self.cache.flush() if self.cache is not None else {}
-        answers.update({key: record[REQUEST_BYTES:] for key, record in theirs.items() if key in answers})
-        tell()
-        return np.stack([np.frombuffer(answers[key], dtype=np.float32) for key in inputs.keys])
-
-    def _plan(self, inputs: Inputs, held: dict[bytes, bytes], request: bytes) -> list[np.ndarray]:
-        """Batches over what earlier requests left open, as if this one had not begun."""
-        open_rows = np.array(
-            [row for row, key in enumerate(inputs.keys) if key not in held or held[key].startswith(request)],
-            dtype=np.int64,
-        )
-        lengths = inputs.ids.lengths[open_rows]
-        batches = plan_batches(lengths, self.token_budget, padding=self.forward.can_pad)
-        return [open_rows[batch] for batch in batches]
+        return paid_once(work, forward=self.forward, cache=self.cache, threads=self.threads, told=told)
 
     @property
     def _classes(self) -> int:
         return int(self.forward.model.config.num_labels)
 
 
-def _windows(texts: Sequence[str], pairs: Sequence[str] | None) -> Iterator[tuple[list[str], list[str] | None]]:
+def windows(texts: Sequence[str], pairs: Sequence[str] | None) -> Iterator[tuple[list[str], list[str] | None]]:
     """Some rows at a time, read once from front to back."""
     first = iter(texts)
     second = iter(pairs) if pairs is not None else None

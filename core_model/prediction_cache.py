@@ -144,17 +144,16 @@ class PredictionCache:
             self._remember(on_disk.items())
         return found
 
-    def store(self, keys: Sequence[bytes], logits: np.ndarray, request: bytes) -> None:
+    def store(self, keys: Sequence[bytes], records: Sequence[bytes] | np.ndarray, request: bytes) -> None:
         """Keep the answers of one batch; those already known stay as they are.
 
         Args:
-            keys: (rows,); logits: (rows, classes) float32; request: 8 bytes that name who asked.
+            keys: (rows,); records: (rows,) 4 bytes or more each, or (rows, numbers) as an array in C order;
+            request: 8 bytes that name who asked.
         """
-        records = {
-            key: request + row.tobytes()
-            for key, row in zip(keys, np.ascontiguousarray(logits, dtype=np.float32), strict=True)
+        new = {
+            key: request + bytes(record) for key, record in zip(keys, records, strict=True) if key not in self._memory
         }
-        new = {key: record for key, record in records.items() if key not in self._memory}
         self._remember(new.items())
         if self._disk is not None and self._writable:
             self._pending.update(new)

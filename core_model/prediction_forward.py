@@ -17,6 +17,7 @@ from typing import TYPE_CHECKING, Any, Literal, Protocol, TypeVar
 import numpy as np
 
 from core_model.batching import Ragged
+from core_model.errors import TaskUnfit
 from core_model.prediction_speed import shortened
 
 if TYPE_CHECKING:
@@ -25,6 +26,8 @@ if TYPE_CHECKING:
 
 Result = TypeVar("Result")
 Target = Literal["logit", "probability"]
+Head = Literal["classes", "spans", "text"]
+CAN = {"classes": "chooses a class", "spans": "answers questions out of a context", "text": "writes text"}
 
 
 class Loadable(Protocol):
@@ -45,14 +48,15 @@ class Loadable(Protocol):
 
 
 class Forward:
-    """A loaded classifier with frozen parameters.
+    """A loaded model with frozen parameters.
 
     Args:
         checkpoint: what to load.
         device: "auto" takes a GPU that torch can use, else the CPU.
 
     Attributes:
-        model: the classifier as it was loaded.
+        model: the model as it was loaded.
+        head: what it can be asked for: "classes", "spans" of a context, or "text".
         short: the same numbers by a shorter way, for passes without gradients.
         can_pad: whether rows of different lengths may share a batch.
     """
@@ -67,17 +71,26 @@ class Forward:
             device = "cuda" if torch.cuda.is_available() else "cpu"
         self.device = torch.device(device)
         model = checkpoint.load_model().eval().requires_grad_(False)
-        self.pad, self.can_pad = _padding(model)
+        self.head = _head_of(model)
+        self.pad, self.can_pad = _padding(model, self.head)
         self.model = model.to(self.device)
         self.short = shortened(model) if self.device.type == "cpu" else self.model
 
-    def logits(self, ids: Ragged, types: Ragged | None, rows: np.ndarray) -> np.ndarray:
-        """Logits of some rows as one batch, (len(rows), classes) float32."""
+    def require(self, head: Head) -> None:
+        """Raises: TaskUnfit when the model's head cannot do this."""
+        if self.head != head:
+            raise TaskUnfit(
+                f"{type(self.model).__name__} {CAN[self.head]}; what was asked for needs a model that {CAN[head]}",
+                mend="name a checkpoint of the task that the data is for",
+            )
+
+    def logits(self, ids: Ragged, types: Ragged | None, rows: np.ndarray) -> tuple[list[bytes], int]:
+        """Logits of some rows as one batch: (classes,) float32 each, as bytes; and how many rows these are."""
         import torch
 
         with torch.inference_mode():
             found = self.short(**self.batch(ids, types, rows)).logits
-            return found.float().cpu().numpy()
+            return [row.tobytes() for row in found.float().cpu().numpy()], len(rows)
 
     def batch(self, ids: Ragged, types: Ragged | None, rows: np.ndarray) -> dict[str, torch.Tensor]:
         """The model's arguments, padded on the right. Rows of equal length need no mask, and attention is faster so."""
@@ -144,14 +157,24 @@ def default_threads() -> int:
     return torch.get_num_threads()
 
 
-def _padding(model: Any) -> tuple[int, bool]:
+def _head_of(model: Any) -> Head:
+    if type(model).__name__.endswith("ForQuestionAnswering"):
+        return "spans"
+    can_generate = getattr(model, "can_generate", None)
+    return "text" if can_generate is not None and can_generate() else "classes"
+
+
+def _padding(model: Any, head: Head) -> tuple[int, bool]:
     """The id to pad with, and whether padding is possible.
 
-    Decoders find the last token as the last one that is not padding. Without a padding id they refuse every batch of
-    more than one row; an id that no row has tells them that nothing is padded, which holds for rows of equal length.
+    Decoders that classify find the last token as the last one that is not padding. Without a padding id they refuse
+    every batch of more than one row; an id that no row has tells them that nothing is padded, which holds for rows of
+    equal length. Models that write go by the attention mask, and any id will do.
     """
     config = model.config.get_text_config()
     if config.pad_token_id is not None:
         return int(config.pad_token_id), True
+    if head == "text":
+        return 0, True
     config.pad_token_id = -1
     return 0, False

@@ -68,7 +68,7 @@ def make_inputs(
         found = tokenize(tokenizer, some, other, max_length)
         chunk_ids = found["input_ids"]
         chunk_types = found.get("token_type_ids")
-        truncated += _count_truncated(tokenizer, some, other, chunk_ids, max_length)
+        truncated += len(rows_cut(tokenizer, some, other, chunk_ids, max_length))
         new = []
         for row, sequence in enumerate(chunk_ids):
             if not sequence:
@@ -97,28 +97,40 @@ def make_inputs(
 
 
 def tokenize(
-    tokenizer: PreTrainedTokenizerBase, texts: list[str], pairs: list[str] | None, max_length: int | None
+    tokenizer: PreTrainedTokenizerBase,
+    texts: list[str],
+    pairs: list[str] | None,
+    max_length: int | None,
+    *,
+    as_targets: bool = False,
 ) -> BatchEncoding:
-    """Token ids without padding, and whatever else the tokenizer says of them; nothing is cut without `max_length`."""
+    """Token ids without padding, and whatever else the tokenizer says of them; nothing is cut without `max_length`.
+
+    Args:
+        as_targets: the texts are what an encoder-decoder is to write; some tokenizers have another vocabulary for it.
+    """
     limit = {"truncation": True, "max_length": max_length} if max_length is not None else {"truncation": False}
+    given = {"text_target": texts} if as_targets else {"text": texts, "text_pair": pairs}
     # verbose: transformers would warn of long texts; we count them instead.
-    return tokenizer(texts, pairs, padding=False, return_attention_mask=False, verbose=False, **limit)
+    return tokenizer(**given, padding=False, return_attention_mask=False, verbose=False, **limit)
 
 
-def _count_truncated(
+def rows_cut(
     tokenizer: PreTrainedTokenizerBase,
     texts: list[str],
     pairs: list[str] | None,
     ids: list[list[int]],
     max_length: int,
-) -> int:
-    """How many texts have more tokens than were kept; only those that fill the length can."""
+    *,
+    as_targets: bool = False,
+) -> list[int]:
+    """Which texts have more tokens than were kept; only those that fill the length can."""
     full = [row for row, sequence in enumerate(ids) if len(sequence) >= max_length]
     if not full:
-        return 0
+        return []
     others = None if pairs is None else [pairs[row] for row in full]
-    whole = tokenize(tokenizer, [texts[row] for row in full], others, None)["input_ids"]
-    return sum(len(sequence) > len(ids[row]) for row, sequence in zip(full, whole, strict=True))
+    whole = tokenize(tokenizer, [texts[row] for row in full], others, None, as_targets=as_targets)["input_ids"]
+    return [row for row, sequence in zip(full, whole, strict=True) if len(sequence) > len(ids[row])]
 
 
 def _key(ids: list[int], types: list[int] | None, salt: str) -> bytes:

@@ -1,4 +1,4 @@
-"""Tiny classifiers of several families with random weights, and the slow loop that every prediction is held against."""
+"""Tiny models of several families with random weights, and the slow loop that every prediction is held against."""
 
 from __future__ import annotations
 
@@ -45,6 +45,89 @@ def open_tiny(folder: Path, family: str = "bert", *, pad: bool = True, labels: i
     model.eval()
     return SimpleNamespace(
         sha256="d" * 64, max_length=64, load_model=lambda dtype="float32": model, load_tokenizer=lambda: tokenizer
+    )
+
+
+WRITERS: dict[str, dict[str, Any]] = {
+    "gpt2": {"n_embd": 32, "n_layer": 2, "n_head": 4, "n_positions": 64},
+    "llama": {**SIZES, "num_key_value_heads": 2, "max_position_embeddings": 64},
+    "t5": {"d_model": 32, "d_kv": 8, "d_ff": 64, "num_layers": 2, "num_heads": 4},
+    "marian": {
+        "d_model": 32, "encoder_layers": 2, "decoder_layers": 2, "encoder_attention_heads": 4,
+        "decoder_attention_heads": 4, "encoder_ffn_dim": 64, "decoder_ffn_dim": 64, "max_position_embeddings": 64,
+    },
+    "bart": {
+        "d_model": 32, "encoder_layers": 1, "decoder_layers": 1, "encoder_attention_heads": 4,
+        "decoder_attention_heads": 4, "encoder_ffn_dim": 64, "decoder_ffn_dim": 64, "max_position_embeddings": 64,
+    },
+}  # fmt: skip
+DECODERS = ("gpt2", "llama")
+TEMPLATES = {"gpt2": "$A", "llama": "[CLS] $A", "t5": "$A [SEP]", "marian": "$A [SEP]", "bart": "[CLS] $A [SEP]"}
+ENDS = [3, 30, 40, 50, 60, 70, 80, 90, 100]  # [SEP] and, so that random models come to an end, a few words
+
+
+def open_writer(folder: Path, family: str, *, pad: bool = True) -> Any:
+    """As much of a checkpoint that writes as a predictor needs; [CLS] begins a text, [SEP] ends it.
+
+    Weights are larger than at birth, so that the next token depends on those before it.
+    """
+    import torch
+    from transformers import AutoConfig, AutoModelForCausalLM, AutoModelForSeq2SeqLM
+
+    tokenizer = tiny_tokenizer(folder, TEMPLATES[family])
+    if not pad:
+        tokenizer.pad_token = None
+    specials = {"bos_token_id": 2, "eos_token_id": 3, "pad_token_id": 0 if pad else None}
+    if family not in DECODERS:
+        specials["decoder_start_token_id"] = 2
+    config = AutoConfig.for_model(family, vocab_size=len(tokenizer), **specials, **WRITERS[family])
+    torch.manual_seed(1)
+    loader = AutoModelForCausalLM if family in DECODERS else AutoModelForSeq2SeqLM
+    model = loader.from_config(config).eval()
+    with torch.no_grad():
+        for parameter in model.parameters():
+            if parameter.dim() == 2:
+                parameter.mul_(0.6 if family == "t5" else 8)
+    model.generation_config.eos_token_id = ENDS
+    return SimpleNamespace(
+        sha256="e" * 64, max_length=64, load_model=lambda dtype="float32": model, load_tokenizer=lambda: tokenizer
+    )
+
+
+def tiny_tokenizer(folder: Path, template: str) -> Any:
+    """The tokenizer of `write_checkpoint`, putting its special tokens as `template` says."""
+    from tokenizers import processors
+    from transformers import AutoTokenizer
+
+    write_checkpoint(folder)
+    tokenizer = AutoTokenizer.from_pretrained(folder)
+    tokenizer.model_input_names = ["input_ids", "attention_mask"]
+    tokenizer.bos_token, tokenizer.eos_token = "[CLS]", "[SEP]"
+    special = [(token, tokenizer.convert_tokens_to_ids(token)) for token in ("[CLS]", "[SEP]")]
+    tokenizer.backend_tokenizer.post_processor = processors.TemplateProcessing(single=template, special_tokens=special)
+    return tokenizer
+
+
+def open_reader(folder: Path, family: str = "bert") -> Any:
+    """As much of a checkpoint that finds answers in contexts as a predictor needs."""
+    import torch
+    from transformers import AutoConfig, AutoModelForQuestionAnswering, AutoTokenizer
+
+    write_checkpoint(folder)
+    tokenizer = AutoTokenizer.from_pretrained(folder)
+    segments = ["token_type_ids"] if family in ("bert", "electra") else []
+    tokenizer.model_input_names = ["input_ids", *segments, "attention_mask"]
+    config = AutoConfig.for_model(
+        family, vocab_size=len(tokenizer), pad_token_id=tokenizer.pad_token_id, **FAMILIES[family]
+    )
+    torch.manual_seed(1)
+    model = AutoModelForQuestionAnswering.from_config(config).eval()
+    with torch.no_grad():
+        for parameter in model.parameters():
+            if parameter.dim() == 2:
+                parameter.mul_(5)
+    return SimpleNamespace(
+        sha256="f" * 64, max_length=64, load_model=lambda dtype="float32": model, load_tokenizer=lambda: tokenizer
     )
 
 

@@ -1,0 +1,201 @@
+"""Where in its context a question's answer stands: the best span, cut out of the original text.
+
+A context longer than the model takes is read in windows that overlap by a quarter; the best span over all of them wins.
+A span begins and ends in the context, is not longer than 30 tokens, and its score is the log-probability of its two
+ends, normalized over every token of the context (over all windows), so that rows can be compared.
+
+Source: Devlin et al. 2019 (BERT), arXiv:1810.04805, section 4.2; windows and the limit as in its SQuAD script.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+import numpy as np
+
+from core_model.batching import Ragged
+from core_model.errors import DataDamaged, TokenizerUnfit
+from core_model.prediction_requests import Work, distinct, name_of
+from core_model.predictions import SpanAnswers
+
+if TYPE_CHECKING:
+    from transformers import PreTrainedTokenizerBase
+
+    from core_model.prediction import Predictor
+
+LONGEST_ANSWER = 30  # tokens
+OVERLAP = 4  # windows share 1 / OVERLAP of their context
+CHUNK = 200  # questions tokenized at a time; each may have many windows
+
+# What is kept of a window: the best span's tokens, its two logits added up, and the normalizers of both ends.
+RECORD = np.dtype([("start", "<i4"), ("end", "<i4"), ("logit", "<f4"), ("starts", "<f4"), ("ends", "<f4")])
+
+
+@dataclass(frozen=True)
+class Window:
+    """A question with a part of its context, as token ids.
+
+    Attributes:
+        row: whose; ids, types: what the model reads.
+        first, last: the context's tokens are `ids[first:last + 1]`.
+        offsets: (last - first + 1, 2) where each of them stands in the context, in characters.
+    """
+
+    row: int
+    ids: list[int]
+    types: list[int] | None
+    first: int
+    last: int
+    offsets: np.ndarray
+
+
+def span_answers(predictor: Predictor, questions: Sequence[str], contexts: Sequence[str]) -> SpanAnswers:
+    """See `Predictor.answer`."""
+    from core_model.prediction import windows
+
+    if len(questions) != len(contexts):
+        raise ValueError(f"{len(questions)} questions, but {len(contexts)} contexts")
+    predictor.forward.require("spans")
+    texts: list[str] = []
+    scores: list[float] = []
+    for some, other in windows(questions, contexts):
+        assert other is not None  # noqa: S101  contexts were given
+        places = (len(texts), len(some), len(questions))
+        parts, truncated = _windows(
+            predictor.forward.tokenizer, some, other, predictor.checkpoint.max_length, first_row=places[0]
+        )
+        predictor.truncated += truncated
+        records = _records(predictor, parts, places)
+        of_row: list[list[int]] = [[] for _ in some]
+        for number, part in enumerate(parts):
+            of_row[part.row].append(number)
+        for row, numbers in enumerate(of_row):
+            text, score = _best([parts[n] for n in numbers], records[numbers], other[row])
+            texts.append(text)
+            scores.append(score)
+    return SpanAnswers(tuple(texts), np.array(scores, dtype=np.float64))
+
+
+def best_spans(
+    starts: np.ndarray, ends: np.ndarray, first: np.ndarray, last: np.ndarray, longest: int = LONGEST_ANSWER
+) -> np.ndarray:
+    """The best span of each row and what normalizes it.
+
+    Args:
+        starts, ends: (rows, tokens) float32 logits.
+        first, last: (rows,) the context's first and last token.
+        longest: tokens of a span at most.
+    Returns: (rows,) of RECORD; of equal spans the shortest, then the first.
+    """
+    rows, tokens = starts.shape
+    places = np.arange(tokens)
+    inside = (places >= first[:, None]) & (places <= last[:, None])
+    starts, ends = (np.where(inside, logits, -np.inf).astype(np.float64) for logits in (starts, ends))
+    best = np.full(rows, -np.inf)
+    found = np.zeros(rows, dtype=RECORD)
+    for length in range(min(longest, tokens)):
+        sums = starts[:, : tokens - length] + ends[:, length:]
+        start = sums.argmax(axis=1)
+        score = sums[np.arange(rows), start]
+        better = score > best
+        best[better] = score[better]
+        found["start"][better], found["end"][better] = start[better], start[better] + length
+    found["logit"] = best
+    found["starts"], found["ends"] = np.logaddexp.reduce(starts, axis=1), np.logaddexp.reduce(ends, axis=1)
+    return found
+
+
+def _records(predictor: Predictor, parts: list[Window], places: tuple[int, int, int]) -> np.ndarray:
+    """The record of each window, from the cache or the model, (windows,) of RECORD."""
+    import torch
+
+    forward = predictor.forward
+    names, chosen, of_part = distinct(
+        [
+            name_of("spans", part.ids, part.types or [], [part.first, part.last], device=forward.device.type)
+            for part in parts
+        ]
+    )
+    unique = [parts[i] for i in chosen]
+    ids = Ragged.of([part.ids for part in unique])
+    types = Ragged.of([part.types or [] for part in unique]) if parts and parts[0].types is not None else None
+    first = np.array([part.first for part in unique])
+    last = np.array([part.last for part in unique])
+
+    def run(batch: np.ndarray) -> tuple[list[bytes], int]:
+        with torch.inference_mode():
+            output = forward.model(**forward.batch(ids, types, batch))
+        starts, ends = (logits.float().cpu().numpy() for logits in (output.start_logits, output.end_logits))
+        return [record.tobytes() for record in best_spans(starts, ends, first[batch], last[batch])], len(batch)
+
+    work = Work(names, ids.lengths, run, budget=predictor.token_budget, padding=forward.can_pad)
+    before, in_window, in_all = places
+    answers = predictor.paid_once(work, rows_before=before, rows=in_window, rows_in_all=in_all)
+    return np.frombuffer(b"".join(answers), dtype=RECORD)[of_part]
+
+
+def _best(parts: list[Window], records: np.ndarray, context: str) -> tuple[str, float]:
+    """The best span over a row's windows, as text of the context, and its log-probability."""
+    best = int(np.argmax(records["logit"]))
+    part, record = parts[best], records[best]
+    begin = part.offsets[record["start"] - part.first][0]
+    end = part.offsets[record["end"] - part.first][1]
+    total = np.logaddexp.reduce(records["starts"].astype(float)) + np.logaddexp.reduce(records["ends"].astype(float))
+    return context[begin:end], min(0.0, float(record["logit"]) - float(total))
+
+
+def _windows(
+    tokenizer: PreTrainedTokenizerBase, questions: list[str], contexts: list[str], max_length: int, *, first_row: int
+) -> tuple[list[Window], int]:
+    """Every window of every row, in order, and how many questions were cut.
+
+    A question may take half of the model's positions; its rest is cut.
+    """
+    if not tokenizer.is_fast:
+        raise TokenizerUnfit(
+            f"{type(tokenizer).__name__} does not say where in the text a token stands",
+            mend="save the checkpoint with a fast tokenizer (tokenizer.json)",
+        )
+    special = tokenizer.num_special_tokens_to_add(pair=True)
+    longest_question = max(1, (max_length - special) // 2)
+    parts: list[Window] = []
+    truncated = 0
+    for start in range(0, len(questions), CHUNK):
+        some = []
+        for question in questions[start : start + CHUNK]:
+            shorter, was_cut = _shortened(tokenizer, question, longest_question)
+            some.append(shorter)
+            truncated += was_cut
+        found = tokenizer(
+            some,
+            contexts[start : start + CHUNK],
+            truncation="only_second",
+            max_length=max_length,
+            stride=(max_length - special - longest_question) // OVERLAP,
+            return_overflowing_tokens=True,
+            return_attention_mask=False,
+            padding=False,
+            verbose=False,
+        )
+        for encoding, row in zip(found.encodings, found["overflow_to_sample_mapping"], strict=True):
+            places = [place for place, sequence in enumerate(encoding.sequence_ids) if sequence == 1]
+            if not places:
+                raise DataDamaged(
+                    f"the context of row {first_row + start + row + 1} (counted from 1) has no token",
+                    mend="leave it out",
+                )
+            first, last = places[0], places[-1]
+            types = encoding.type_ids if "token_type_ids" in tokenizer.model_input_names else None
+            offsets = np.array(encoding.offsets[first : last + 1], dtype=np.int64)
+            parts.append(Window(start + row, encoding.ids, types, first, last, offsets))
+    return parts, truncated
+
+
+def _shortened(tokenizer: PreTrainedTokenizerBase, question: str, longest: int) -> tuple[str, bool]:
+    """The question's first `longest` tokens, as text, and whether it had more."""
+    encoding = tokenizer(question, add_special_tokens=False, truncation=False, verbose=False).encodings[0]
+    if len(encoding.ids) <= longest:
+        return question, False
+    return question[: encoding.offsets[longest - 1][1]], True
