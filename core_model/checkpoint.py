@@ -29,6 +29,7 @@ from core_model.checkpoint_files import (
 )
 from core_model.checkpoint_fit import check_tokenizer, check_weights, max_length, read_tokenizer
 from core_model.checkpoint_weights import Tensor, count_parameters, read_weights
+from core_model.compression.scheme import read_scheme
 from core_model.errors import CheckpointDamaged, CheckpointMissing, CheckpointUnsafe, TaskUnfit
 from core_model.model_card import front_matter, read_card, read_licence
 from core_model.tasks import Task
@@ -126,6 +127,8 @@ def open_checkpoint(location: str | Path, *, allow_pickle: bool = False) -> Chec
     labels = read_labels(folder, config) if task is Task.CLASSIFICATION else ()
     check_weights(folder, config, tensors, len(labels))
     facts = gather_facts(config, tensors, notes)
+    if scheme := read_scheme(config, folder / "config.json"):
+        facts["quantization"] = scheme
     check_tokenizer(folder, config, facts["vocabulary"], tokenizer, task)
     files = {
         name: hash_once(path)

@@ -33,6 +33,11 @@ def load_model(checkpoint: Checkpoint, dtype: str) -> PreTrainedModel:
 
     is_encoder_of_two = checkpoint.architecture.endswith("EncoderModel")  # half of a T5, which AutoModel would complete
     loader = getattr(transformers, "AutoModelForTextEncoding" if is_encoder_of_two else LOADERS[checkpoint.task])
+    if checkpoint.facts.get("quantization"):
+        from core_model.compression.loading import load_quantized
+
+        with quiet():
+            return load_quantized(checkpoint.path, loader, dtype).eval()
     settings: dict[str, Any] = {
         "dtype": getattr(torch, dtype),
         "use_safetensors": not checkpoint.pickled,

@@ -123,11 +123,11 @@ def read_weights(folder: Path) -> tuple[dict[str, Tensor], list[str]]:
 
 
 def count_parameters(tensors: Iterable[Tensor]) -> int:
-    """How many trained numbers there are: of floating type, no buffers, and a matrix that is stored twice counted once.
+    """How many trained numbers there are: floats or rounded to int8, no buffers, and a matrix stored twice counted once.
 
     Stored twice are tied matrices (input and output embeddings): two-dimensional, equal in shape and in every byte.
     """
-    trained = [tensor for tensor in tensors if tensor.dtype.startswith(("F", "BF")) and not _is_buffer(tensor)]
+    trained = [tensor for tensor in tensors if tensor.dtype.startswith(("F", "BF", "I8")) and not _is_buffer(tensor)]
     shapes = Counter((tensor.dtype, tensor.shape) for tensor in trained if _may_be_tied(tensor))
     seen: set[str] = set()
     total = 0
@@ -142,9 +142,11 @@ def count_parameters(tensors: Iterable[Tensor]) -> int:
 
 
 def _is_buffer(tensor: Tensor) -> bool:
-    """Constants that are saved beside the weights: BART's zero bias, GPT-2's causal mask, statistics, frequencies."""
+    """What is saved beside the weights: BART's zero bias, GPT-2's mask, statistics, frequencies, scales of int8."""
     mask = tensor.name.endswith("attn.bias") and len(tensor.shape) == 4
-    return mask or tensor.name.endswith(("final_logits_bias", "running_mean", "running_var", "inv_freq", "masked_bias"))
+    return mask or tensor.name.endswith(
+        ("final_logits_bias", "running_mean", "running_var", "inv_freq", "masked_bias", ".weight_scale")
+    )
 
 
 def _may_be_tied(tensor: Tensor) -> bool:
