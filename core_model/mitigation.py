@@ -21,7 +21,8 @@ from typing import TYPE_CHECKING, Any, overload
 
 import numpy as np
 
-from core_model.errors import ColumnMissing, OptionUnfit
+from core_model.errors import OptionUnfit
+from core_model.groups import Groups, groups_of
 from core_model.identity_swap import Category, IdentityTerms, read_terms, swap, words_of
 
 if TYPE_CHECKING:
@@ -40,17 +41,19 @@ class Mitigated:
         tables: the rows as they were opened; then, where asked for, their swapped copies.
         weights: what each row's loss is multiplied by, (rows of all tables,) float32, mean 1; None: all count alike.
         record: what was done, by name, for training_record.json; empty when nothing was asked for.
+        groups: of the rows of all tables, where a fairness constraint asks.
         notes: what a reader must know, one sentence each.
     """
 
     tables: tuple[Table, ...]
     weights: np.ndarray | None = None
+    groups: Groups | None = None
     record: dict[str, Any] = field(default_factory=dict)
     notes: list[str] = field(default_factory=list)
 
 
 def mitigate(data: Table, options: TrainingOptions) -> Mitigated:
-    """The training rows, with what `options.augment` and `options.reweigh` ask for done to them.
+    """The training rows, with what `options.augment` and `options.reweigh` ask for done to them, and their groups.
 
     Raises: OptionUnfit when no row holds an identity term, the term list cannot be read, or the column cannot be
         balanced; ColumnMissing when the table was opened without it.
@@ -79,7 +82,9 @@ def mitigate(data: Table, options: TrainingOptions) -> Mitigated:
         weights, table, more = reweigh(tables, options.reweigh)
         record["reweighing"] = table
         notes += more
-    return Mitigated(tables, weights, record, notes)
+    column = options.fairness_column
+    groups = None if column is None else groups_of(tables, column, option="fairness_column")
+    return Mitigated(tables, weights, groups, record, notes)
 
 
 def terms_sha256(options: TrainingOptions) -> str | None:
@@ -180,24 +185,8 @@ def reweigh(tables: Sequence[Table], column: str) -> tuple[np.ndarray, dict[str,
 
     Raises: ColumnMissing; OptionUnfit when the column is the label, has one value, or no group has two labels.
     """
-    data = tables[0]
-    if column == data.label_column:
-        raise OptionUnfit(
-            f"reweigh = {column!r} is the label column of {data.name}: a label cannot be made independent of itself",
-            mend="--reweigh with a column of groups",
-        )
-    if column not in data.groups:
-        has = ", ".join(map(repr, data.group_columns)) or "none"
-        raise ColumnMissing(
-            f"{data.name} was opened without the group column {column!r} (asked for by reweigh). It has: {has}",
-            mend=f"open_table(..., group_columns=[{column!r}])",
-        )
-    names, groups = np.unique(np.concatenate([table.groups[column] for table in tables]), return_inverse=True)
-    if len(names) < 2:
-        raise OptionUnfit(
-            f"reweigh: column {column!r} of {data.name} has one value, {names[0]!r}: there is nothing to balance",
-            mend="--reweigh with a column of two groups or more, or leave it out",
-        )
+    data, found = tables[0], groups_of(tables, column, option="reweigh")
+    names, groups = found.names, found.codes
     labels = np.concatenate([table.targets for table in tables])
     counts = np.zeros((len(names), len(data.label_names)), dtype=np.int64)
     np.add.at(counts, (groups, labels), 1)
@@ -208,7 +197,7 @@ def reweigh(tables: Sequence[Table], column: str) -> tuple[np.ndarray, dict[str,
             mend="rows of every label in every group, or --reweigh with another column",
         )
     by_cell = cell_weights(counts)
-    record = _weights_table(column, [str(name) for name in names], data.label_names, counts, by_cell)
+    record = _weights_table(column, names, data.label_names, counts, by_cell)
     return by_cell[groups, labels].astype(np.float32), record, _notes(column, record)
 
 

@@ -228,12 +228,14 @@ def _record(
     architecture: Architecture | None,
 ) -> TrainingRecord:
     """Everything but the hashes of the files, which are not written yet."""
+    from core_model.mitigation_objective import objective_record
+
     position = loop.position
     chosen_step = position.best_step or position.step
     chosen = next(epoch for epoch in position.history if epoch["step"] == chosen_step)
     reason = "the lowest evaluation loss" if position.best_step else "the last epoch"
     energy = dict(position.energy or {})
-    notes = list(task.notes)
+    notes = [*task.notes, *(loop.constraint.notes() if loop.constraint is not None else ())]
     if position.killed_sessions:
         energy["detail"] += (
             f"; what {position.killed_sessions} killed sessions took after their last saved state is not counted"
@@ -270,7 +272,7 @@ def _record(
             "processes": loop.processes,
         },
         versions=versions(),
-        mitigation={**task.mitigation, **noise_record(options)},
+        mitigation={**task.mitigation, **noise_record(options), **objective_record(options, loop.constraint)},
         identity=dict(loop.identity),
         notes=notes,
     )

@@ -18,6 +18,7 @@ from core_model.augmentation import text_noise
 from core_model.batching import evaluation_order, training_order
 from core_model.errors import OptionUnfit
 from core_model.interrupt import StopRequest
+from core_model.mitigation_objective import constraint_of, objective_of
 from core_model.objective import Objective, TaskLoss
 from core_model.optimization import learning_rate
 from core_model.progress import Now, Pace, Progress, Tell
@@ -62,7 +63,11 @@ class Loop:
         self.state, self.identity, self.position, self.meter, self.tell = state, identity, position, meter, tell
         self.optimizer = optimizer
         self.noise = text_noise(task.tokenizer, options)
-        self.objective: Objective = TaskLoss(task, label_smoothing=options.label_smoothing, precision=self._precision)
+        loss = TaskLoss(task, label_smoothing=options.label_smoothing, precision=self._precision)
+        self.constraint = constraint_of(
+            options, task, loss, sum_over_processes=self._summed, state=position.mitigation
+        )
+        self.objective: Objective = objective_of(options, task, self.constraint or loss)
         self.model: Any
         self.model, self.stepper = accelerator.prepare(task.model, optimizer)
         self.device, self.dtype = accelerator.device, dtype
@@ -259,6 +264,11 @@ class Loop:
             self._diverged(f"the evaluation loss is no number after step {self.position.step:,}")
         return {"n": round(totals[-1]), **means}
 
+    def _summed(self, values: torch.Tensor) -> torch.Tensor:
+        """A tensor summed over the processes."""
+        total: torch.Tensor = self.accelerator.reduce(values, reduction="sum")
+        return total
+
     def _sums(self, values: Sequence[float | torch.Tensor]) -> list[float]:
         """Each value summed over the processes."""
         together = torch.stack([torch.as_tensor(v, dtype=torch.float64, device=self.device) for v in values])
@@ -282,6 +292,7 @@ class Loop:
             position = self.position
             position.energy = self.meter.close() if closing else self.meter.take()
             position.seconds, position.closed = self.seconds, closing
+            position.mitigation = None if self.constraint is None else self.constraint.state()
             self.state.save(position, self.identity, self.accelerator.unwrap_model(self.model), self.optimizer)
         self.saved_at = time.monotonic()
         self.saving_took = self.saved_at - begun

@@ -4,15 +4,16 @@ from __future__ import annotations
 
 from typing import Any, Literal
 
-from pydantic import BaseModel, ConfigDict, Field, field_validator, model_validator
+from pydantic import ConfigDict, Field
 
+from core_model.mitigation_options import MitigationOptions
 from core_model.tasks import Task
 
 FINE_TUNING_RATE = 5e-5  # Devlin et al. 2019, arXiv:1810.04805, appendix A.3: 5e-5, 3e-5 or 2e-5
 FROM_SCRATCH_RATE = 5e-4  # new weights have nothing to forget, and small encoders bear larger steps
 
 
-class TrainingOptions(BaseModel):
+class TrainingOptions(MitigationOptions):
     """Options of `train`; the same words, with dashes, as the flags of `aboveboard train`."""
 
     model_config = ConfigDict(frozen=True, extra="forbid")
@@ -32,19 +33,6 @@ class TrainingOptions(BaseModel):
     early_stopping: int | None = Field(
         None, ge=1, description="epochs without a lower evaluation loss after which to stop; the best weights are kept"
     )
-    augment: tuple[Literal["identity-swap", "token-dropout", "word-order"], ...] = Field(
-        (),
-        description="identity-swap: rows with an identity term once more, swapped, under the same label; the others: "
-        "noise on the texts, new in every epoch",
-    )
-    token_dropout_rate: float = Field(0.1, gt=0, lt=1, description="share of words that token-dropout leaves out")
-    word_order_distance: int = Field(3, ge=1, description="places that word-order moves a word at most")
-    identity_terms: str | None = Field(
-        None, description="TOML file of identity-term pairs for augment, in the place of our list"
-    )
-    reweigh: str | None = Field(
-        None, min_length=1, description="column of groups that weights make independent of the label in the loss"
-    )
     max_length: int | None = Field(None, ge=3, description="tokens; longer rows are cut, and counted in the record")
     precision: Literal["auto", "float32", "bf16"] = Field(
         "auto", description="auto: bf16 on a GPU that has it, float32 elsewhere"
@@ -53,18 +41,6 @@ class TrainingOptions(BaseModel):
         None, ge=1, description="steps between saved states; None: a minute apart, and under 2% of the time"
     )
     country: str = Field("WORLD", description="whose electricity, ISO 3166 alpha-3; WORLD is the world's average")
-
-    @field_validator("augment", mode="before")
-    @classmethod
-    def _one_or_several(cls, given: Any) -> Any:
-        names = (given,) if isinstance(given, str) else given
-        return tuple(dict.fromkeys(names)) if isinstance(names, list | tuple) else names
-
-    @model_validator(mode="after")
-    def _terms_are_read(self) -> TrainingOptions:
-        if self.identity_terms is not None and "identity-swap" not in self.augment:
-            raise ValueError("identity_terms is read by augment alone; --augment identity-swap")
-        return self
 
     def resolved(self, *, from_scratch: bool) -> TrainingOptions:
         """With every default that depends on the base filled in."""

@@ -44,6 +44,7 @@ class Position:
         sessions: how often the run was begun or resumed.
         killed_sessions: how many of them ended without a word.
         closed: whether the session that set this down then ended, rather than going on.
+        mitigation: what the fairness constraint of the loss remembers.
         threads, threads_changed: of torch; another number may change the last bits.
     """
 
@@ -60,6 +61,7 @@ class Position:
     sessions: int = 0
     killed_sessions: int = 0
     closed: bool = False
+    mitigation: dict[str, Any] | None = None
     threads: int | None = None
     threads_changed: bool = False
 

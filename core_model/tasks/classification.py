@@ -27,6 +27,7 @@ if TYPE_CHECKING:
     from core_model.architectures import Architecture
     from core_model.checkpoint import Checkpoint
     from core_model.data import Table
+    from core_model.groups import Groups
     from core_model.training_options import TrainingOptions
 
 LOADER = "AutoModelForSequenceClassification"
@@ -43,6 +44,7 @@ class ClassifiedTexts:
         targets: (rows,) int64, index of the class.
         cut: rows that lost their end.
         weights: (rows,) float32, what each row's loss is multiplied by, mean 1; None: all count alike.
+        groups: whom each row speaks of, where a fairness constraint asks.
     """
 
     tokens: Ragged
@@ -50,6 +52,7 @@ class ClassifiedTexts:
     targets: np.ndarray
     cut: int
     weights: np.ndarray | None = None
+    groups: Groups | None = None
 
     @property
     def lengths(self) -> np.ndarray:
@@ -215,7 +218,7 @@ def _training(
     """The training rows in tokens; rows that a mitigation added come last, and their cuts are not counted."""
     own, *added = (_tokenize(table, tokenizer, labels, max_length) for table in mitigated.tables)
     if not added:
-        return replace(own, weights=mitigated.weights)
+        return replace(own, weights=mitigated.weights, groups=mitigated.groups)
     parts = [own, *added]
     return ClassifiedTexts(
         tokens=Ragged.joined([part.tokens for part in parts]),
@@ -223,6 +226,7 @@ def _training(
         targets=np.concatenate([part.targets for part in parts]),
         cut=own.cut,
         weights=mitigated.weights,
+        groups=mitigated.groups,
     )
 
 
