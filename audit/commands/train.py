@@ -9,10 +9,14 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from audit.commands.arguments import json_option, print_json
+from core_model.tasks import Task
 
 if TYPE_CHECKING:
     from core_model.data import Table
     from core_model.training import TrainingResult
+    from core_model.training_record import TrainingRecord
+
+COLUMNS = ("text_column", "pair_column", "label_column", "reference_column", "encoding")
 
 
 @click.command()
@@ -28,9 +32,29 @@ if TYPE_CHECKING:
 )
 @click.option("--data", required=True, metavar="FILE", help="Training rows: CSV, TSV, JSONL, Parquet, or a hub name.")
 @click.option("--eval-data", metavar="FILE", help="Rows for the evaluation after each epoch; never trained on.")
-@click.option("--text-column", metavar="C", help="Column of the text.")
-@click.option("--pair-column", metavar="C", help="Column of the second text of a pair.")
+@click.option(
+    "--text-column",
+    "--source-column",
+    "--question-column",
+    "text_column",
+    metavar="C",
+    help="Column of the text, of the source, or of the question.",
+)
+@click.option(
+    "--pair-column",
+    "--context-column",
+    "pair_column",
+    metavar="C",
+    help="Column of the second text of a pair, or of the context that holds the answer.",
+)
 @click.option("--label-column", metavar="C", help="Column of the true label.")
+@click.option(
+    "--target-column",
+    "--answer-column",
+    "reference_column",
+    metavar="C",
+    help="Column of what the model should write: translation, summary, answer.",
+)
 @click.option("--encoding", metavar="NAME", help="Encoding of the data files, where it is not UTF-8.")
 @click.option("--epochs", type=int, metavar="N", help="Passes over the data. Default: 2.")
 @click.option(
@@ -87,6 +111,10 @@ def train(
       aboveboard train --base ./encoder --data train.jsonl --eval-data test.jsonl --out ./classifier
       aboveboard train --base ./encoder --data train.csv --label-column biased --epochs 3 --out ./classifier
       aboveboard train --base none --architecture encoder.toml --data train.jsonl --out ./from-scratch
+      aboveboard train --task translation --base none --architecture marian.toml --data pairs.jsonl \\
+          --source-column en --target-column de --out ./translator
+      aboveboard train --task language-modeling --base ./decoder --data texts.jsonl --out ./further
+      aboveboard train --task question-answering --base ./encoder --data squad.jsonl --out ./reader
       aboveboard train --base ./encoder --data train.jsonl --out ./classifier --resume
       aboveboard train --base ./classifier --data train.jsonl --reweigh sex --out ./mended
       aboveboard train --base ./classifier --data train.jsonl --augment identity-swap --out ./mended
@@ -94,7 +122,7 @@ def train(
     from core_model.settings import checked
     from core_model.training_options import TrainingOptions
 
-    columns = {name: flags.pop(name) for name in ("text_column", "pair_column", "label_column", "encoding")}
+    columns = {name: flags.pop(name) for name in COLUMNS}
     given = {name: value for name, value in flags.items() if value is not None}
     if given.get("clip_norm") == 0:
         given["clip_norm"] = None
@@ -108,6 +136,7 @@ def train(
 
     opened = None if base.lower() == "none" else open_checkpoint(base)
     shape = None if architecture is None else read_architecture(architecture)
+    columns["task"] = options.task
     rows = _rows(data, columns, "--data", reweigh=options.reweigh)
     evaluation = None if eval_data is None else _rows(eval_data, columns, "--eval-data")
     try:
@@ -140,7 +169,7 @@ def _rows(source: str, columns: dict[str, Any], flag: str, *, reweigh: str | Non
 
     groups = () if reweigh is None else (reweigh,)
     try:
-        table = open_table(source, labels_required=True, group_columns=groups, **columns)
+        table = open_table(source, labels_required=True, references_required=True, group_columns=groups, **columns)
     except ColumnMissing as error:  # here the group column goes by another flag
         found, mend = (said.replace("--group-column", "--reweigh") for said in (error.found, error.mend))
         raise ColumnMissing(found, mend=mend) from None
@@ -159,12 +188,13 @@ def _tell_result(result: TrainingResult, *, data: str, eval_data: str | None) ->
         click.echo(terminal_text(text))  # labels and names come from files of others
 
     record = result.record
-    say(f"checkpoint: {result.path}  ({record.parameters:,} parameters, {', '.join(record.labels)})")
+    what = ", ".join(record.labels) or record.task
+    say(f"checkpoint: {result.path}  ({record.parameters:,} parameters, {what})")
     chosen = record.chosen
     say(f"weights: of epoch {chosen['epoch']} ({chosen['because']}), sha256 {record.model_sha256}")
     if record.evaluation is not None:
         measures = ", ".join(f"{name} {value:.4f}" for name, value in record.evaluation.items() if name != "n")
-        say(f"evaluation: {measures} over {record.evaluation['n']:,} rows")
+        say(f"evaluation: {measures} over {record.evaluation['n']:,} {_units(record)}")
     else:
         say("evaluation: not measured: no --eval-data")
     if record.data["rows_cut"]:
@@ -182,4 +212,28 @@ def _tell_result(result: TrainingResult, *, data: str, eval_data: str | None) ->
     for note in record.notes:
         say(f"note: {note}")
     rows = shlex.quote(eval_data) if eval_data else "TEST_FILE"
-    say(f"next: aboveboard audit {shlex.quote(str(result.path))} --data {rows} --train-data {shlex.quote(data)}")
+    said = f"next: aboveboard audit {shlex.quote(str(result.path))} --data {rows} --train-data {shlex.quote(data)}"
+    say(f"{said}{_columns_said(record)}")
+
+
+def _units(record: TrainingRecord) -> str:
+    """What a term of the loss is."""
+    if record.labels:
+        return "rows"
+    return "windows" if record.task == Task.QUESTION_ANSWERING else "tokens"
+
+
+def _columns_said(record: TrainingRecord) -> str:
+    """The columns, as flags in the task's own words."""
+    import shlex
+
+    from core_model.data_columns import roles_of
+
+    roles = roles_of(None if record.labels else Task(record.task))
+    flags = {
+        roles.text: record.data["text_column"],
+        roles.pair: record.data["pair_column"],
+        roles.reference: record.data["reference_column"],
+        "--label-column": record.data["label_column"],
+    }
+    return "".join(f" {flag} {shlex.quote(column)}" for flag, column in flags.items() if flag and column)
