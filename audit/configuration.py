@@ -21,6 +21,7 @@ from pydantic import BaseModel, ConfigDict, Field
 from audit.plugin import Options, Plugin
 from core_model.errors import OptionUnfit
 from core_model.settings import checked, read_toml
+from core_model.tasks import Task
 
 Profile = Literal["quick", "standard", "full"]
 PROFILES: tuple[str, ...] = get_args(Profile)
@@ -35,7 +36,13 @@ class Configuration(BaseModel):
     train_data: str | None = Field(None, description="file or hub name of the rows that it was trained on")
     text_column: str | None = None
     pair_column: str | None = None
+    reference_column: str | None = Field(None, description="column of what the model should write")
     label_column: str | None = None
+    task: Task | None = Field(None, description="what the checkpoint is asked to do, where its head can do several")
+    beams: int = Field(1, ge=1, le=64, description="hypotheses kept by beam search where text is written; 1 is greedy")
+    max_new_tokens: int | None = Field(
+        None, ge=1, description="tokens written at most; unset: what the checkpoint says"
+    )
     group_columns: tuple[str, ...] = ()
     encoding: str | None = Field(None, description="how the data file is encoded, where it is not UTF-8")
     reference: str | None = Field(None, description="another checkpoint to hold this one against")

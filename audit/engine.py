@@ -237,18 +237,16 @@ def unmet(plugin: Plugin, subject: Subject) -> tuple[str, str] | None:
         return f"this audit has no {subject.task.value} form; it is for {able}", f"a checkpoint for {able}"
     missing = [need for need in Need if need in plugin.needs and not subject.has(need)]
     if missing:
-        return (
-            "needs " + " and ".join(need.value for need in missing),
-            ", ".join(need.supply for need in missing),
-        )
+        called, supplied = zip(*(need.of(subject.task) for need in missing), strict=True)
+        return "needs " + " and ".join(called), ", ".join(supplied)
     return None
 
 
 def same_frame(a: Record, b: Record) -> bool:
     """Whether two records are of the same tool, subject, data, environment and policy, so that results carry over."""
-    return all(getattr(a, part) == getattr(b, part) for part in ("tool", "environment", "policy", "claims")) and all(
-        _sha(getattr(a, part)) == _sha(getattr(b, part)) for part in ("subject", "data", "training_data")
-    )
+    return all(
+        getattr(a, part) == getattr(b, part) for part in ("tool", "environment", "generation", "policy", "claims")
+    ) and all(_sha(getattr(a, part)) == _sha(getattr(b, part)) for part in ("subject", "data", "training_data"))
 
 
 def _sha(part: Any) -> str | None:

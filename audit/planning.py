@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
+
+import numpy as np
 
 from audit.engine import unmet
 from audit.plugin import Size
@@ -57,6 +58,7 @@ def plan(session: Session, *, probe: bool = True) -> Plan:
         rows=subject.data.rows,
         training_rows=subject.training.rows if subject.training is not None else 0,
         classes=len(subject.labels),
+        task=subject.task,
     )
     shared: dict[str, int] = {}
     audits = []
@@ -74,14 +76,13 @@ def plan(session: Session, *, probe: bool = True) -> Plan:
 
 
 def rows_per_second(session: Session) -> float:
-    """The model's speed on the first rows of the data, nothing cached."""
+    """The model's speed on the first rows of the data, nothing cached; a text that it writes is one row."""
     from core_model.prediction import Predictor
 
-    texts: Sequence[str] = list(session.subject.texts[:PROBE_ROWS])
-    pairs = session.subject.data.pairs
-    predictor = Predictor(session.subject.checkpoint, threads=session.configuration.threads, cache=None)
-    predictor.predict(texts[:4], None if pairs is None else pairs[:4])  # the first call pays for loading
+    subject = session.subject
+    predictor = Predictor(subject.checkpoint, threads=session.configuration.threads, cache=None)
+    rows = np.arange(min(PROBE_ROWS, subject.data.rows))
+    subject.ask(subject.data.select(rows[:4]), predictor)  # the first call pays for loading
     started = time.perf_counter()
-    fresh = Predictor.like(predictor)
-    fresh.predict(texts, None if pairs is None else pairs[:PROBE_ROWS])
-    return max(fresh.forward_passes, 1) / (time.perf_counter() - started)
+    subject.ask(subject.data.select(rows), Predictor.like(predictor))
+    return len(rows) / (time.perf_counter() - started)

@@ -21,6 +21,7 @@ from typing import TYPE_CHECKING, Any, get_type_hints
 
 from pydantic import BaseModel, ConfigDict
 
+from core_model.data_columns import roles_of
 from core_model.errors import BrokenPlugin
 from core_model.tasks import Task
 from reports.record import Figure, Finding, Metric, Scalar
@@ -84,6 +85,13 @@ class Need(StrEnum):
             Need.TRAINING_RECORD: "a checkpoint trained by `aboveboard train`, which leaves training_record.json",
         }[self]
 
+    def of(self, task: Task) -> tuple[str, str]:
+        """(what it is called, what supplies it) for a task: where a model writes, references are its labels."""
+        reference = roles_of(task).reference
+        if self is Need.LABELS and reference is not None:
+            return "references (what the model should write)", f"{reference} COLUMN"
+        return self.value, self.supply
+
 
 class Options(BaseModel):
     """Base of an audit's options. Descriptions name the consequence and the unit; unknown keys are refused."""
@@ -121,6 +129,7 @@ class Size:
     rows: int
     training_rows: int
     classes: int
+    task: Task = Task.CLASSIFICATION
 
 
 Run = Callable[["Subject", Any, "np.random.Generator"], Evidence]

@@ -1,7 +1,8 @@
 """The rows behind the numbers: `evidence.parquet`, one line a row, without its text.
 
 A row is named by the first 16 hexadecimal digits of the SHA-256 of its text, so that two records over the same rows can
-be compared pair by pair, and a number can be computed again without the model.
+be compared pair by pair, and a number can be computed again without the model: of a classifier from its probabilities,
+of other tasks from each row's statistics (`core_model.corpus_metric`).
 """
 
 from __future__ import annotations
@@ -11,32 +12,52 @@ import io
 
 import numpy as np
 
+from audit.plugin import Need
 from audit.subject import Subject
+from core_model.predictions import Predictions
 from reports.record import Evidence
 
-PROBABILITY, GROUP = "probability of ", "group "
+PROBABILITY, GROUP, STATISTIC = "probability of ", "group ", "statistic "
+WORDS = "words"
 
 
 def evidence_of(subject: Subject, *, file: str) -> tuple[Evidence, bytes]:
     """What the model said of each row, as Parquet.
 
-    Columns: row, target (label index, where there are labels), predicted, "probability of LABEL" for each label, and
-    "group COLUMN" for each group column.
-    Returns: the record's entry and the bytes of the file; the same predictions give the same bytes.
+    Columns: row; "group COLUMN" for each group column; and
+        of a classifier   target (label index, where there are labels), predicted, "probability of LABEL" for each;
+        of other tasks    words (of the text, for slices by length), and "statistic METRIC NUMBER", NUMBER from 0, for
+                          each metric of the task, where there are references. The signature of each metric stands in
+                          the file's schema, as metadata "signature METRIC".
+    Returns: the record's entry and the bytes of the file; the same answers give the same bytes.
     """
     import pyarrow as pa
     import pyarrow.parquet as pq
 
-    predictions = subject.predictions
     columns: dict[str, object] = {"row": list(subject.data.row_ids)}
+    metadata: dict[str, str] = {}
+    if isinstance(subject.answers, Predictions):
+        columns |= _of_classifier(subject)
+    else:
+        columns[WORDS] = np.array([len(text.split()) for text in subject.data.texts])
+        for metric in subject.metrics if subject.has(Need.LABELS) else ():
+            metadata[f"signature {metric.name}"] = metric.signature
+            columns |= {f"{STATISTIC}{metric.name} {i}": values for i, values in enumerate(metric.statistics.T)}
+    for name, values in subject.data.groups.items():
+        columns[GROUP + name] = [str(value) for value in values]
+    table = pa.table(columns)
+    buffer = io.BytesIO()
+    pq.write_table(table.replace_schema_metadata(metadata) if metadata else table, buffer, compression="zstd")
+    content = buffer.getvalue()
+    return Evidence(file=file, sha256=hashlib.sha256(content).hexdigest(), rows=subject.data.rows), content
+
+
+def _of_classifier(subject: Subject) -> dict[str, object]:
+    columns: dict[str, object] = {}
+    predictions = subject.predictions
     if subject.data.has_labels:
         columns["target"] = np.asarray(subject.data.targets)
     columns["predicted"] = predictions.predicted
     for place, label in enumerate(subject.labels):
         columns[PROBABILITY + label] = predictions.probabilities[:, place]
-    for name, values in subject.data.groups.items():
-        columns[GROUP + name] = [str(value) for value in values]
-    buffer = io.BytesIO()
-    pq.write_table(pa.table(columns), buffer, compression="zstd")
-    content = buffer.getvalue()
-    return Evidence(file=file, sha256=hashlib.sha256(content).hexdigest(), rows=len(predictions)), content
+    return columns

@@ -18,14 +18,16 @@ from audit.plugin import Options
 from audit.policy import Policy, read_policy
 from audit.registry import Registry, installed
 from audit.rows import evidence_of
-from audit.subject import Subject
+from audit.subject import Generation, Subject
+from audit.task_choice import refuse_swapped, with_task
 from audit.verdict import SEVERITY_RULE
 from core_model.energy import measure_energy
 from core_model.errors import DataMissing, OptionUnfit
 from core_model.files import writable_folder, write_atomically
+from core_model.tasks import Task
 from reports.document.build import report_html
 from reports.reading import read_record
-from reports.record import Claim, DataFacts, Record, Run, Scalar, SubjectFacts
+from reports.record import Claim, DataFacts, GenerationFacts, Record, Run, Scalar, SubjectFacts
 from reports.text import csv_cell
 
 if TYPE_CHECKING:
@@ -92,11 +94,17 @@ class Session:
                 profile=self.configuration.profile,
                 threads=self.configuration.threads,
             ),
+            generation=self._generation,
             policy=self.policy.facts if self.policy else None,
             severity_rule=SEVERITY_RULE,
             claims=[Claim(name=name, value=value, file=file) for name, value, file in checkpoint.claims],
             run=Run(started=datetime.now(UTC).isoformat(timespec="seconds"), command=command),
         )
+
+    @property
+    def _generation(self) -> GenerationFacts | None:
+        how, writes = self.subject.generation, self.subject.task in (Task.TRANSLATION, Task.SUMMARIZATION)
+        return GenerationFacts(beams=how.beams, max_new_tokens=how.max_new_tokens) if writes else None
 
     def _previous(self) -> Record | None:
         """What an interrupted run left in the folder; an unreadable or foreign record is no reason to stop."""
@@ -119,8 +127,8 @@ class Session:
             write_atomically(self.out / f"{name}.csv", as_csv(rows))
 
     def _with_evidence(self, record: Record, subject: Subject) -> Record:
-        """The record with its evidence file, once there are predictions to put into it."""
-        if "predictions" not in vars(subject):
+        """The record with its evidence file, once there are answers to put into it."""
+        if not subject.has_asked:
             return record
         if self._evidence[1] is not None:
             return record.model_copy(update={"evidence": self._evidence[1]})
@@ -163,13 +171,15 @@ def prepare(
     from core_model.data import open_table
     from core_model.prediction import PredictionCache, Predictor
 
-    opened = open_checkpoint(checkpoint, allow_pickle=configuration.allow_pickle)
+    opened = with_task(open_checkpoint(checkpoint, allow_pickle=configuration.allow_pickle), configuration.task)
     columns: dict[str, Any] = {
         "text_column": configuration.text_column,
         "pair_column": configuration.pair_column,
+        "reference_column": configuration.reference_column,
         "label_column": configuration.label_column,
         "encoding": configuration.encoding,
         "label_names": opened.labels,
+        "task": opened.task,
     }
     data = open_table(configuration.data, group_columns=configuration.group_columns, **columns)
     training = None
@@ -178,6 +188,7 @@ def prepare(
     for table in (data, training):
         if table is not None and table.has_labels:
             table.require_two_classes()
+    refuse_swapped(opened, data)
     reference = open_checkpoint(configuration.reference) if configuration.reference is not None else None
     out = Path(configuration.out)
     writable_folder(out)
@@ -188,7 +199,14 @@ def prepare(
         configuration=configuration,
         registry=registry,
         options=options,
-        subject=Subject(checkpoint=opened, data=data, predictor=predictor, training=training, reference=reference),
+        subject=Subject(
+            checkpoint=opened,
+            data=data,
+            predictor=predictor,
+            training=training,
+            reference=reference,
+            generation=Generation(configuration.beams, configuration.max_new_tokens),
+        ),
         out=out,
         policy=policy,
     )
@@ -199,6 +217,7 @@ def _columns_of(table: Table) -> dict[str, Any]:
     return {
         "text_column": table.text_column,
         "pair_column": table.pair_column,
+        "reference_column": table.reference_column,
         "label_column": table.label_column,
     }
 
@@ -230,6 +249,8 @@ def data_facts(table: Table) -> DataFacts:
         sha256=table.sha256,
         rows=table.rows,
         text_column=table.text_column,
+        pair_column=table.pair_column,
+        reference_column=table.reference_column,
         label_column=table.label_column,
         group_columns=list(table.group_columns),
         synthetic=table.synthetic,

@@ -7,29 +7,36 @@ declaration can be trusted by the planner.
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
 from functools import cached_property
 from typing import TYPE_CHECKING, Protocol
 
 from audit.plugin import Need, Plugin
 from core_model.errors import BrokenPlugin
+from core_model.evaluation import WRITING, Answers, Askable, ask, metrics_of, require_references
+from core_model.predictions import Predictions
+from core_model.tasks import Task
 
 if TYPE_CHECKING:
     import numpy as np
 
     from core_model.checkpoint import Checkpoint
+    from core_model.corpus_metric import CorpusMetric
     from core_model.data import Table
-    from core_model.predictions import Predictions
-    from core_model.tasks import Task
 
 
-class PredictorLike(Protocol):
+class PredictorLike(Askable, Protocol):
     """What the subject asks of a predictor (`core_model.prediction.Predictor`, or a stand-in in tests)."""
 
     forward_passes: int  # rows that went through the model so far; cached rows are not counted
 
-    def predict(self, texts: Sequence[str], pairs: Sequence[str] | None = None) -> Predictions:
-        """Predictions for each text, in order."""
-        ...
+
+@dataclass(frozen=True)
+class Generation:
+    """How text is written: `beams` hypotheses are kept (1: greedy), and at most `max_new_tokens` are written."""
+
+    beams: int = 1
+    max_new_tokens: int | None = None
 
 
 class Subject:
@@ -41,6 +48,7 @@ class Subject:
         predictor: the one shared inference path.
         training: the rows that it was trained on, when known.
         reference: another checkpoint to hold it against, when given.
+        generation: how text is written, where the task is to write.
     """
 
     def __init__(
@@ -51,12 +59,14 @@ class Subject:
         predictor: PredictorLike,
         training: Table | None = None,
         reference: Checkpoint | None = None,
+        generation: Generation = Generation(),
     ) -> None:
         self.checkpoint = checkpoint
         self.data = data
         self.predictor = predictor
         self.training = training
         self.reference = reference
+        self.generation = generation
 
     @property
     def task(self) -> Task:
@@ -83,10 +93,30 @@ class Subject:
         """Each group column's value in each row: column -> (rows,) of str. Needs groups."""
         return self.data.groups
 
+    @property
+    def references(self) -> Sequence[str] | None:
+        """What the model should write for each row, (rows,); None where the task writes nothing. Needs labels."""
+        return require_references(self.data, self.task)
+
     @cached_property
+    def answers(self) -> Answers:
+        """What the model says of each row, by its task: Predictions, Scores, Generations, SpanAnswers; asked once."""
+        return self.ask(self.data)
+
+    @property
     def predictions(self) -> Predictions:
-        """What the model says of each row; computed once."""
-        return self.predictor.predict(self.data.texts, self.data.pairs)
+        """What a classifier says of each row; asked once."""
+        if not isinstance(self.answers, Predictions):
+            raise BrokenPlugin(
+                f"subject.predictions was read of a {self.task} checkpoint, which has none",
+                mend="declare tasks={Task.CLASSIFICATION}, or read subject.answers and subject.metrics",
+            )
+        return self.answers
+
+    @cached_property
+    def metrics(self) -> tuple[CorpusMetric, ...]:
+        """The task's metrics of these rows, with each row's statistics (`core_model.evaluation`). Needs labels."""
+        return metrics_of(self.answers, self.data, self.task)
 
     @property
     def training_texts(self) -> Sequence[str]:
@@ -104,8 +134,18 @@ class Subject:
         return self.predictor.predict(self._training.texts, self._training.pairs)
 
     def predict(self, texts: Sequence[str], pairs: Sequence[str] | None = None) -> Predictions:
-        """What the model says of other texts (swapped, perturbed); cached by content."""
+        """What a classifier says of other texts (swapped, perturbed); cached by content."""
         return self.predictor.predict(texts, pairs)
+
+    def ask(self, table: Table, predictor: PredictorLike | None = None) -> Answers:
+        """What the model says of other rows, by its task; cached by content, unless another predictor is named."""
+        how = self.generation
+        return ask(predictor or self.predictor, table, self.task, beams=how.beams, max_new_tokens=how.max_new_tokens)
+
+    @property
+    def has_asked(self) -> bool:
+        """Whether the rows went through the model already."""
+        return "answers" in vars(self)
 
     @property
     def _training(self) -> Table:
@@ -116,22 +156,33 @@ class Subject:
     def has(self, need: Need) -> bool:
         """Whether this need is met."""
         return {
-            Need.LABELS: self.data.has_labels,
+            Need.LABELS: self._has_truth,
             Need.GROUPS: bool(self.data.group_columns),
             Need.TRAINING_DATA: self.training is not None,
             Need.GRADIENTS: True,
-            Need.GENERATOR: False,
+            Need.GENERATOR: self.task in GENERATORS,
             Need.REFERENCE_CHECKPOINT: self.reference is not None,
             Need.TRAINING_RECORD: self.checkpoint.training_record is not None,
         }[need]
+
+    @property
+    def _has_truth(self) -> bool:
+        """Labels; references, where the model writes; a language model's texts are their own truth."""
+        if self.task in WRITING:
+            return self.data.references is not None
+        return self.task is Task.LANGUAGE_MODELING or self.data.has_labels
 
     def narrowed(self, plugin: Plugin) -> Subject:
         """This subject as `plugin` may see it: what it did not declare is not readable."""
         return _Narrowed(self, plugin)
 
 
+GENERATORS = (Task.LANGUAGE_MODELING, Task.TRANSLATION, Task.SUMMARIZATION)
+
 GUARDED = {
     "targets": Need.LABELS,
+    "references": Need.LABELS,
+    "metrics": Need.LABELS,
     "groups": Need.GROUPS,
     "training": Need.TRAINING_DATA,
     "training_texts": Need.TRAINING_DATA,

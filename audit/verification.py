@@ -19,6 +19,7 @@ from typing import TYPE_CHECKING, Literal
 import numpy as np
 
 from core_model.errors import BadInput
+from core_model.tasks import Task
 from reports.reading import hash_matches, read_record
 from reports.record import Metric, Record, Status
 
@@ -112,7 +113,11 @@ def _open(
         data=data,
         train_data=train_data,
         text_column=record.data.text_column,
+        pair_column=record.data.pair_column,
+        reference_column=record.data.reference_column,
         label_column=record.data.label_column,
+        task=Task(record.subject.task),
+        **(record.generation.model_dump() if record.generation else {}),
         group_columns=tuple(record.data.group_columns),
         only=tuple(a.id for a in record.audits if a.status is Status.MEASURED),
         profile=record.environment.profile,

@@ -22,6 +22,11 @@ SCHEMA_VERSION = "1.0"
 
 Scalar = str | int | float | bool | None
 
+LATER_KEYS: tuple[tuple[str | None, str], ...] = (
+    (None, "generation"),
+    *((part, key) for part in ("data", "training_data") for key in ("pair_column", "reference_column")),
+)
+
 
 class Verdict(StrEnum):
     """What a number says about its limit. What could not be measured has no verdict, and is never a pass."""
@@ -211,6 +216,8 @@ class DataFacts(Part):
     sha256: str
     rows: int
     text_column: str
+    pair_column: str | None = Field(None, description="column of the second text: a context, a hypothesis")
+    reference_column: str | None = Field(None, description="column of what the model should write")
     label_column: str | None = None
     group_columns: list[str] = Field(default_factory=list)
     synthetic: bool = Field(False, description="made by a program, not by people")
@@ -233,6 +240,13 @@ class Environment(Part):
     dtype: str = "float32"
     seed: int = 0
     profile: str = "standard"
+
+
+class GenerationFacts(Part):
+    """How text was written, where the task is to write."""
+
+    beams: int = Field(1, description="hypotheses kept by beam search; 1 is greedy search")
+    max_new_tokens: int | None = Field(None, description="tokens written at most; null: what the checkpoint says")
 
 
 class PolicyFacts(Part):
@@ -285,6 +299,7 @@ class Record(Part):
     data: DataFacts
     training_data: DataFacts | None = None
     environment: Environment
+    generation: GenerationFacts | None = None
     policy: PolicyFacts | None = None
     claims: list[Claim] = Field(default_factory=list)
     audits: list[AuditResult] = Field(default_factory=list)
@@ -317,6 +332,11 @@ class Record(Part):
         for part in ("subject", "data", "training_data"):
             if document[part]:
                 document[part].pop("location")
+        # Keys that came later count only where they say something: records without them keep their hash.
+        for place, key in LATER_KEYS:
+            within = document if place is None else document[place]
+            if within and within[key] is None:
+                within.pop(key)
         for result in document["audits"]:
             result.pop("cost")
             result["figures"] = [f for f in result["figures"] if not f["volatile"]]
