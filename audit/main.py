@@ -17,7 +17,12 @@ import click
 COMMANDS = {
     "plan": "What an audit would run, what is missing, and what it would cost.",
     "audit": "Audit a checkpoint and write audit.json and report.html.",
+    "prepare": "Clean, filter, deduplicate and split rows for training.",
     "train": "Train or fine-tune a Transformer.",
+    "tune": "Search for the options that train the better model.",
+    "compress": "Make a checkpoint smaller, and measure what that gains and costs.",
+    "export": "Write a checkpoint as ONNX, held against torch on real rows.",
+    "package": "Put a checkpoint into one folder that is ready to share.",
     "report": "Build a report again from audit.json, or take the record out of one.",
     "compare": "Compare two records, row by row where they share rows.",
     "explain": "Show which words made the model say so.",

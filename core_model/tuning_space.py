@@ -271,3 +271,23 @@ def _inside(distribution: BaseDistribution, value: Any) -> bool:
         return False
     steps = (value - distribution.low) / distribution.step if distribution.step else 0.0
     return abs(steps - round(steps)) < 1e-9
+
+
+def read_fixed(settings: Sequence[str], *, task: str) -> tuple[dict[str, Any], Task]:
+    """The options that all trials share, of `NAME=VALUE`, with the task among them.
+
+    Raises: OptionUnfit for an unknown name (with its nearest neighbour) or a value that does not fit.
+    """
+    fixed: dict[str, Any] = {"task": task}
+    for written in settings:
+        name, equals, value = (part.strip() for part in written.partition("="))
+        name = name.replace("-", "_")
+        if not equals:
+            raise OptionUnfit(f"--set {written} has no value", mend=f"--set {name}=VALUE")
+        if name in ("task", "seed"):
+            raise OptionUnfit(f"--set {written}: it has a flag of its own", mend=f"--{name} {value}")
+        field = TrainingOptions.model_fields.get(name)
+        several = field is not None and get_origin(field.annotation) is tuple
+        fixed[name] = value.split(",") if several else None if value.lower() == "none" else value
+    options = checked(TrainingOptions, fixed, where="--set and --task", write="--set {key}=...")
+    return {name: getattr(options, name) for name in fixed}, options.task
