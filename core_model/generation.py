@@ -20,7 +20,7 @@ from core_model.batching import Ragged
 from core_model.errors import DataDamaged
 from core_model.generation_settings import NEW_TOKENS, GenerationSettings, settings_of
 from core_model.prediction_inputs import CHUNK, rows_cut, tokenize
-from core_model.prediction_requests import Work, distinct, name_of
+from core_model.prediction_requests import Place, Work, distinct, name_of, windows
 from core_model.predictions import Generations
 
 if TYPE_CHECKING:
@@ -54,8 +54,6 @@ class Written:
 
 def generations(predictor: Predictor, texts: Sequence[str], *, beams: int, max_new_tokens: int | None) -> Generations:
     """See `Predictor.generate`."""
-    from core_model.prediction import windows
-
     forward = predictor.forward
     forward.require("text")
     settings = settings_of(
@@ -68,9 +66,8 @@ def generations(predictor: Predictor, texts: Sequence[str], *, beams: int, max_n
     written: list[Written] = []
     words: dict[bytes, str] = {}
     found: list[str] = []
-    for some, _ in windows(texts, None):
-        places = (len(written), len(some), len(texts))
-        for record in _records(predictor, some, settings, places):
+    for place, some, _ in windows(texts):
+        for record in _records(predictor, some, settings, place):
             each = Written.read(record)
             if record not in words:
                 words[record] = str(forward.tokenizer.decode(each.ids.tolist(), skip_special_tokens=True))
@@ -84,18 +81,16 @@ def generations(predictor: Predictor, texts: Sequence[str], *, beams: int, max_n
     )
 
 
-def _records(
-    predictor: Predictor, texts: list[str], settings: GenerationSettings, places: tuple[int, int, int]
-) -> list[bytes]:
+def _records(predictor: Predictor, texts: list[str], settings: GenerationSettings, place: Place) -> list[bytes]:
     forward = predictor.forward
     left = not forward.model.config.is_encoder_decoder
     max_length = predictor.checkpoint.max_length
     if left:
         sources, truncated = _beginnings(
-            forward.tokenizer, texts, max_length - settings.max_new_tokens, first_row=places[0]
+            forward.tokenizer, texts, max_length - settings.max_new_tokens, first_row=place.before
         )
     else:
-        sources, truncated = _sources(forward.tokenizer, texts, max_length, first_row=places[0])
+        sources, truncated = _sources(forward.tokenizer, texts, max_length, first_row=place.before)
     predictor.truncated += truncated
     kind = f"generation {settings.signature}"
     names, first, of_row = distinct([name_of(kind, ids, device=forward.device.type) for ids in sources])
@@ -113,9 +108,8 @@ def _records(
         budget=CACHED_TOKENS if forward.device.type == "cpu" else GPU_CACHED_TOKENS,
         batch_cost=STEP_COST * settings.max_new_tokens,
     )
-    before, in_window, in_all = places
-    answers = predictor.paid_once(work, rows_before=before, rows=in_window, rows_in_all=in_all)
-    return [answers[place] for place in of_row]
+    answers = predictor.paid_once(work, place)
+    return [answers[number] for number in of_row]
 
 
 def _write(writer: Any, arguments: dict[str, torch.Tensor], settings: GenerationSettings) -> tuple[list[bytes], int]:

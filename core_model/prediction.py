@@ -18,9 +18,8 @@ comes from the cache. Two promises hold beside the speed:
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Sequence
 from functools import cached_property, partial
-from itertools import islice
 from threading import RLock
 from typing import Literal, Protocol
 
@@ -30,12 +29,11 @@ from core_model.prediction_cache import Named, PredictionCache, scope_of
 from core_model.prediction_forward import Forward, Loadable, default_threads
 from core_model.prediction_gradients import EmbeddingGradients, Target, embedding_gradients
 from core_model.prediction_inputs import Inputs, make_inputs
-from core_model.prediction_requests import Work, paid_once
+from core_model.prediction_requests import Place, Work, paid_once, windows
 from core_model.predictions import Generations, Predictions, Scores, SpanAnswers, TokenScores
 
 __all__ = ["EmbeddingGradients", "PredictionCache", "Predictor"]
 
-WINDOW = 65_536  # rows tokenized and planned at a time: a million rows take no more memory than these
 TOKEN_BUDGET = 2_048  # a batch's activations then stay in a CPU's last cache
 GPU_TOKEN_BUDGET = 32_768
 
@@ -128,14 +126,11 @@ class Predictor:
         Raises: DataDamaged when a text has no token; TaskUnfit when the model is no classifier; ValueError when texts
             and pairs differ in number.
         """
-        if pairs is not None and len(pairs) != len(texts):
-            raise ValueError(f"{len(texts)} texts, but {len(pairs)} second texts")
         with self._one_at_a_time:
-            parts = []
-            done = 0
             self.forward.require("classes")
-            for some, other in windows(texts, pairs):
-                inputs = self._inputs(some, other, first_row=done)
+            parts = [np.zeros((0, self._classes), dtype=np.float32)]
+            for place, some, other in windows(texts, pairs):
+                inputs = self._inputs(some, other, first_row=place.before)
                 self.truncated += inputs.truncated
                 work = Work(
                     inputs.keys,
@@ -144,11 +139,10 @@ class Predictor:
                     budget=self.token_budget,
                     padding=self.forward.can_pad,
                 )
-                records = self.paid_once(work, rows_before=done, rows=len(some), rows_in_all=len(texts))
+                records = self.paid_once(work, place)
                 logits = np.stack([np.frombuffer(record, dtype=np.float32) for record in records])
                 parts.append(logits[inputs.of_row])
-                done += len(some)
-            return Predictions(np.concatenate(parts) if parts else np.zeros((0, self._classes), dtype=np.float32))
+            return Predictions(np.concatenate(parts))
 
     def score(self, texts: Sequence[str], targets: Sequence[str] | None = None) -> Scores:
         """How well the model foresaw each text, or each target given its text.
@@ -241,28 +235,16 @@ class Predictor:
             first_row=first_row,
         )
 
-    def paid_once(self, work: Work, *, rows_before: int, rows: int, rows_in_all: int) -> list[bytes]:
-        """The record of each distinct input of a window, from the cache or the model; counts and tells of progress.
-
-        Args:
-            rows_before: rows of the request before this window; rows: those of the window.
-        """
+    def paid_once(self, work: Work, place: Place) -> list[bytes]:
+        """The record of each distinct input of some rows, from the cache or the model; counts, tells of progress."""
 
         def told(passes: int, answered: int) -> None:
             self.forward_passes += passes
             if self.progress is not None:
-                self.progress(rows_before + rows * answered // max(1, len(work.keys)), rows_in_all)
+                self.progress(place.before + place.rows * answered // len(work.keys), place.in_all)
 
         return paid_once(work, forward=self.forward, cache=self.cache, threads=self.threads, told=told)
 
     @property
     def _classes(self) -> int:
         return int(self.forward.model.config.num_labels)
-
-
-def windows(texts: Sequence[str], pairs: Sequence[str] | None) -> Iterator[tuple[list[str], list[str] | None]]:
-    """Some rows at a time, read once from front to back."""
-    first = iter(texts)
-    second = iter(pairs) if pairs is not None else None
-    while some := list(islice(first, WINDOW)):
-        yield some, None if second is None else list(islice(second, WINDOW))

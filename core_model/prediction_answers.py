@@ -1,8 +1,8 @@
 """Where in its context a question's answer stands: the best span, cut out of the original text.
 
-A context longer than the model takes is read in windows that overlap by a quarter; the best span over all of them wins.
-A span begins and ends in the context, is not longer than 30 tokens, and its score is the log-probability of its two
-ends, normalized over every token of the context (over all windows), so that rows can be compared.
+A context longer than the model takes is read in windows that overlap; the best span over all of them wins. A span
+begins and ends in the context, is not longer than 30 tokens, and its score is the log-probability of its two ends,
+normalized over every token of the context (over all windows), so that rows can be compared.
 
 Source: Devlin et al. 2019 (BERT), arXiv:1810.04805, section 4.2; windows and the limit as in its SQuAD script.
 """
@@ -17,7 +17,7 @@ import numpy as np
 
 from core_model.batching import Ragged
 from core_model.errors import DataDamaged, TokenizerUnfit
-from core_model.prediction_requests import Work, distinct, name_of
+from core_model.prediction_requests import Place, Work, distinct, name_of, windows
 from core_model.predictions import SpanAnswers
 
 if TYPE_CHECKING:
@@ -26,7 +26,7 @@ if TYPE_CHECKING:
     from core_model.prediction import Predictor
 
 LONGEST_ANSWER = 30  # tokens
-OVERLAP = 4  # windows share 1 / OVERLAP of their context
+OVERLAP = 1 / 3  # of the context that fits beside the longest question; SQuAD's script has 128 of some 370 tokens
 CHUNK = 200  # questions tokenized at a time; each may have many windows
 
 # What is kept of a window: the best span's tokens, its two logits added up, and the normalizers of both ends.
@@ -53,26 +53,21 @@ class Window:
 
 def span_answers(predictor: Predictor, questions: Sequence[str], contexts: Sequence[str]) -> SpanAnswers:
     """See `Predictor.answer`."""
-    from core_model.prediction import windows
-
-    if len(questions) != len(contexts):
-        raise ValueError(f"{len(questions)} questions, but {len(contexts)} contexts")
     predictor.forward.require("spans")
     texts: list[str] = []
     scores: list[float] = []
-    for some, other in windows(questions, contexts):
+    for place, some, other in windows(questions, contexts):
         assert other is not None  # noqa: S101  contexts were given
-        places = (len(texts), len(some), len(questions))
-        parts, truncated = _windows(
-            predictor.forward.tokenizer, some, other, predictor.checkpoint.max_length, first_row=places[0]
+        parts, truncated = read_windows(
+            predictor.forward.tokenizer, some, other, predictor.checkpoint.max_length, first_row=place.before
         )
         predictor.truncated += truncated
-        records = _records(predictor, parts, places)
+        records = _records(predictor, parts, place)
         of_row: list[list[int]] = [[] for _ in some]
         for number, part in enumerate(parts):
             of_row[part.row].append(number)
-        for row, numbers in enumerate(of_row):
-            text, score = _best([parts[n] for n in numbers], records[numbers], other[row])
+        for numbers, context in zip(of_row, other, strict=True):
+            text, score = _best([parts[n] for n in numbers], records[numbers], context)
             texts.append(text)
             scores.append(score)
     return SpanAnswers(tuple(texts), np.array(scores, dtype=np.float64))
@@ -107,7 +102,7 @@ def best_spans(
     return found
 
 
-def _records(predictor: Predictor, parts: list[Window], places: tuple[int, int, int]) -> np.ndarray:
+def _records(predictor: Predictor, parts: list[Window], place: Place) -> np.ndarray:
     """The record of each window, from the cache or the model, (windows,) of RECORD."""
     import torch
 
@@ -131,8 +126,7 @@ def _records(predictor: Predictor, parts: list[Window], places: tuple[int, int, 
         return [record.tobytes() for record in best_spans(starts, ends, first[batch], last[batch])], len(batch)
 
     work = Work(names, ids.lengths, run, budget=predictor.token_budget, padding=forward.can_pad)
-    before, in_window, in_all = places
-    answers = predictor.paid_once(work, rows_before=before, rows=in_window, rows_in_all=in_all)
+    answers = predictor.paid_once(work, place)
     return np.frombuffer(b"".join(answers), dtype=RECORD)[of_part]
 
 
@@ -146,7 +140,7 @@ def _best(parts: list[Window], records: np.ndarray, context: str) -> tuple[str, 
     return context[begin:end], min(0.0, float(record["logit"]) - float(total))
 
 
-def _windows(
+def read_windows(
     tokenizer: PreTrainedTokenizerBase, questions: list[str], contexts: list[str], max_length: int, *, first_row: int
 ) -> tuple[list[Window], int]:
     """Every window of every row, in order, and how many questions were cut.
@@ -163,17 +157,14 @@ def _windows(
     parts: list[Window] = []
     truncated = 0
     for start in range(0, len(questions), CHUNK):
-        some = []
-        for question in questions[start : start + CHUNK]:
-            shorter, was_cut = _shortened(tokenizer, question, longest_question)
-            some.append(shorter)
-            truncated += was_cut
+        some, cut = _shortened(tokenizer, questions[start : start + CHUNK], longest_question)
+        truncated += cut
         found = tokenizer(
             some,
             contexts[start : start + CHUNK],
             truncation="only_second",
             max_length=max_length,
-            stride=(max_length - special - longest_question) // OVERLAP,
+            stride=int(OVERLAP * (max_length - special - longest_question)),
             return_overflowing_tokens=True,
             return_attention_mask=False,
             padding=False,
@@ -193,9 +184,8 @@ def _windows(
     return parts, truncated
 
 
-def _shortened(tokenizer: PreTrainedTokenizerBase, question: str, longest: int) -> tuple[str, bool]:
-    """The question's first `longest` tokens, as text, and whether it had more."""
-    encoding = tokenizer(question, add_special_tokens=False, truncation=False, verbose=False).encodings[0]
-    if len(encoding.ids) <= longest:
-        return question, False
-    return question[: encoding.offsets[longest - 1][1]], True
+def _shortened(tokenizer: PreTrainedTokenizerBase, questions: list[str], longest: int) -> tuple[list[str], int]:
+    """The first `longest` tokens of each question, as text, and how many had more."""
+    found = tokenizer(questions, add_special_tokens=False, truncation=False, verbose=False)
+    ends = [encoding.offsets[longest - 1][1] if len(encoding.ids) > longest else None for encoding in found.encodings]
+    return [question[:end] for question, end in zip(questions, ends, strict=True)], len(ends) - ends.count(None)

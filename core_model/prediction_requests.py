@@ -7,16 +7,45 @@ far this request had come before it was interrupted: the cache remembers which r
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import closing
 from dataclasses import dataclass
 from hashlib import blake2b
+from itertools import islice
 
 import numpy as np
 
 from core_model.length_buckets import BATCH_COST, plan_batches
 from core_model.prediction_cache import REQUEST_BYTES, PredictionCache
 from core_model.prediction_forward import Forward
+
+WINDOW = 65_536  # rows tokenized and planned at a time: a million rows take no more memory than these
+
+
+@dataclass(frozen=True)
+class Place:
+    """Where some rows stand in a request: rows `before` them, `rows` of them, rows `in_all`."""
+
+    before: int
+    rows: int
+    in_all: int
+
+
+def windows(
+    texts: Sequence[str], others: Sequence[str] | None = None
+) -> Iterator[tuple[Place, list[str], list[str] | None]]:
+    """Some rows at a time, read once from front to back; `others` (pairs, targets, contexts) beside their texts.
+
+    Raises: ValueError when texts and others differ in number.
+    """
+    if others is not None and len(others) != len(texts):
+        raise ValueError(f"{len(texts)} texts, but {len(others)} beside them")
+    first = iter(texts)
+    second = iter(others) if others is not None else None
+    before = 0
+    while some := list(islice(first, WINDOW)):
+        yield Place(before, len(some), len(texts)), some, None if second is None else list(islice(second, WINDOW))
+        before += len(some)
 
 
 @dataclass(frozen=True)

@@ -53,7 +53,7 @@ WRITERS: dict[str, dict[str, Any]] = {
     "llama": {**SIZES, "num_key_value_heads": 2, "max_position_embeddings": 64},
     "t5": {"d_model": 32, "d_kv": 8, "d_ff": 64, "num_layers": 2, "num_heads": 4},
     "marian": {
-        "d_model": 32, "encoder_layers": 2, "decoder_layers": 2, "encoder_attention_heads": 4,
+        "d_model": 32, "encoder_layers": 2, "decoder_layers": 1, "encoder_attention_heads": 4,
         "decoder_attention_heads": 4, "encoder_ffn_dim": 64, "decoder_ffn_dim": 64, "max_position_embeddings": 64,
     },
     "bart": {
@@ -80,14 +80,18 @@ def open_writer(folder: Path, family: str, *, pad: bool = True) -> Any:
     specials = {"bos_token_id": 2, "eos_token_id": 3, "pad_token_id": 0 if pad else None}
     if family not in DECODERS:
         specials["decoder_start_token_id"] = 2
-    config = AutoConfig.for_model(family, vocab_size=len(tokenizer), **specials, **WRITERS[family])
+    config = AutoConfig.for_model(
+        family, vocab_size=len(tokenizer), tie_word_embeddings=False, **specials, **WRITERS[family]
+    )
     torch.manual_seed(1)
     loader = AutoModelForCausalLM if family in DECODERS else AutoModelForSeq2SeqLM
     model = loader.from_config(config).eval()
     with torch.no_grad():
-        for parameter in model.parameters():
-            if parameter.dim() == 2:
-                parameter.mul_(0.6 if family == "t5" else 8)
+        for name, parameter in model.named_parameters():
+            if family == "t5":  # its embedding, tied to the output, is born with weights of order 1
+                parameter.mul_(0.2 if "shared" in name else 2)
+            elif parameter.dim() == 2 and "position" not in name:
+                parameter.mul_(10)
     model.generation_config.eos_token_id = ENDS
     return SimpleNamespace(
         sha256="e" * 64, max_length=64, load_model=lambda dtype="float32": model, load_tokenizer=lambda: tokenizer

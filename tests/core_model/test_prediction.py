@@ -9,7 +9,7 @@ from collections.abc import Sequence
 import numpy as np
 import pytest
 
-from core_model import prediction
+from core_model import prediction_requests
 from core_model.checkpoint import open_checkpoint
 from core_model.errors import DataDamaged
 from core_model.prediction import PredictionCache, Predictor
@@ -206,7 +206,7 @@ class Lazy(Sequence[str]):
 
 
 def test_many_rows_pass_in_windows_and_are_read_once(bert, monkeypatch):
-    monkeypatch.setattr(prediction, "WINDOW", 100)
+    monkeypatch.setattr(prediction_requests, "WINDOW", 100)
     texts, predictor = Lazy(1_050), predictor_of(bert)
     found = predictor.predict(texts)
     assert texts.read == 1_050 and len(found) == 1_050
@@ -217,7 +217,7 @@ def test_many_rows_pass_in_windows_and_are_read_once(bert, monkeypatch):
 
 
 def test_windows_are_resumed_bit_for_bit(bert, tmp_path, monkeypatch):
-    monkeypatch.setattr(prediction, "WINDOW", 70)
+    monkeypatch.setattr(prediction_requests, "WINDOW", 70)
     texts = made_up_texts(300)
     expected = predictor_of(bert).predict(texts).logits
     broken = predictor_of(bert, cache=disk_cache(tmp_path, bert))
