@@ -8,7 +8,7 @@ Padala and Gujar 2020, arXiv:1811.00265; the square makes V smooth at 0 and lets
 
 A batch holds few rows of a group, or none, so the square of its own gap would mostly be noise. As in stochastic
 compositional gradient descent (Wang, Fang and Liu 2017, arXiv:1411.3803) the inner means are running ones, and the
-gradient is that of 2 * (running gap) * p for each row: for n rows at once it is the gradient of V itself.
+gradient is that of 2 * (running gap) * p for each row: were the means those of the batch, it would be V's own.
 """
 
 from __future__ import annotations
@@ -27,7 +27,7 @@ if TYPE_CHECKING:
     from core_model.groups import Groups
     from core_model.mitigation_options import Parity
 
-MEMORY = 512.0  # rows: means reach about so far back
+MEMORY = 256.0  # rows: means reach about so far back
 SumOverProcesses = Callable[[torch.Tensor], torch.Tensor]
 
 
@@ -53,6 +53,7 @@ class FairnessPenalty:
         self.sums = torch.zeros(self.events, len(groups.names), classes + 1, dtype=torch.float64)
         if state is not None:
             self.sums = torch.tensor(state["sums"], dtype=torch.float64)
+        self.fresh = torch.zeros_like(self.sums)  # of the step under way
 
     def backward(
         self, model: Any, batch: Mapping[str, torch.Tensor], *, rows: np.ndarray, weight: float, backward: Backward
@@ -65,18 +66,22 @@ class FairnessPenalty:
         targets = batch["targets"]
         event = targets if self.events > 1 else torch.zeros_like(targets)
         group = torch.from_numpy(self.groups.codes[rows]).to(targets.device)
-        self._remember(probabilities.detach(), event, group, counts=weight > 0)
         pull = 2 * self.gaps().to(probabilities)[event, group]  # (rows, classes)
+        if weight > 0:
+            self._count(probabilities.detach(), event, group)
         backward((loss + self.strength * (pull * probabilities).sum()) * weight)
         return loss.detach()
 
-    def _remember(self, probabilities: torch.Tensor, event: torch.Tensor, group: torch.Tensor, *, counts: bool) -> None:
-        fresh = torch.zeros_like(self.sums, device=probabilities.device)
-        if counts:
-            ones = torch.ones_like(probabilities[:, :1])
-            fresh.index_put_((event, group), torch.cat([probabilities, ones], dim=1).double(), accumulate=True)
-        fresh = self.sum_over_processes(fresh)
+    def _count(self, probabilities: torch.Tensor, event: torch.Tensor, group: torch.Tensor) -> None:
+        ones = torch.ones_like(probabilities[:, :1])
+        values = torch.cat([probabilities, ones], dim=1).double()
+        self.fresh = self.fresh.to(values).index_put((event, group), values, accumulate=True)
+
+    def after_step(self) -> None:
+        """The rows of the step that is done, those of all processes, join the running means."""
+        fresh = self.sum_over_processes(self.fresh)
         self.sums = self.sums.to(fresh) * math.exp(-float(fresh[..., -1].sum()) / MEMORY) + fresh
+        self.fresh = torch.zeros_like(self.sums)
 
     def gaps(self) -> torch.Tensor:
         """Each group's mean probability minus that of all groups, (events, groups, classes); 0 without rows."""

@@ -1,4 +1,4 @@
-"""Fairness constraints by reduction: rows are weighed anew, round by round, until the groups' rates agree.
+"""Fairness constraints by reduction: rows are weighed anew after each epoch, until the groups' rates agree.
 
 A cost-sensitive classifier and the multipliers of the constraints play against each other: rows whose group is selected
 too often cost more where they are selected; a row whose signed weight falls below 0 is trained under the other label.
@@ -29,7 +29,7 @@ Array = np.ndarray
 SLACK = 0.01  # violation that is allowed
 BOUND = 100.0  # largest sum of the multipliers, 1 / SLACK
 STEP = 2.0 / BOUND
-ROUNDS = 4  # an epoch; a fine-tuning has few epochs, and the game needs more rounds than that
+FEW_ROUNDS = 4  # with fewer the multipliers have hardly moved
 
 
 def by_event(cells: Array, kind: Parity) -> Array:
@@ -93,13 +93,14 @@ class Reductions:
         self.counts = np.zeros((len(groups.names), 2))
         np.add.at(self.counts, (groups.codes, targets), 1)
         self.there = by_event(self.counts, kind) > 0
-        self.round_rows = max(1.0, np.ceil(passes * len(targets) / ROUNDS))
+        self.round_rows = passes * len(targets)  # a round is an epoch
         self.theta = np.zeros((2, *self.there.shape))
         self.seen, self.selected = np.zeros_like(self.counts), np.zeros_like(self.counts)
         self.rounds: list[float] = []
         if state is not None:
             self.theta, self.seen, self.selected = (np.array(state[name]) for name in ("theta", "seen", "selected"))
             self.rounds = list(state["rounds"])
+        self.fresh = np.zeros((2, *self.counts.shape))  # of the step under way: rows, and those answered with 1
         self.weights = self._weights()
 
     def _weights(self) -> Array:
@@ -121,16 +122,17 @@ class Reductions:
         with self.inner.precision():
             loss = self.inner.task.loss(heard, weighed, self.inner.label_smoothing)
         backward(loss * weight)
-        self._remember(heard.output.logits.argmax(dim=1), group, targets, counts=weight > 0)
+        if weight > 0:
+            answers = heard.output.logits.argmax(dim=1).cpu().numpy()
+            cells = (self.groups.codes[rows], targets.cpu().numpy())
+            np.add.at(self.fresh[0], cells, 1)
+            np.add.at(self.fresh[1], cells, answers)
         return loss.detach()
 
-    def _remember(self, answers: torch.Tensor, group: torch.Tensor, targets: torch.Tensor, *, counts: bool) -> None:
-        """Count who was selected; after a round's rows, move the multipliers by it."""
-        fresh = torch.zeros(2, *self.counts.shape, dtype=torch.float64, device=answers.device)
-        if counts:
-            for place, values in enumerate((torch.ones_like(answers), answers)):
-                fresh[place].index_put_((group, targets), values.double(), accumulate=True)
-        seen, selected = self.sum_over_processes(fresh).cpu().numpy()
+    def after_step(self) -> None:
+        """Add the step's rows, those of all processes, to the round's; after a round, move the multipliers by it."""
+        seen, selected = self.sum_over_processes(torch.from_numpy(self.fresh)).cpu().numpy()
+        self.fresh = np.zeros_like(self.fresh)
         self.seen, self.selected = self.seen + seen, self.selected + selected
         if self.seen.sum() < self.round_rows:
             return
@@ -173,7 +175,12 @@ class Reductions:
         """What a reader must know."""
         turned = int(self.counts[((self.weights > 0) != np.array([False, True])) & (self.counts > 0)].sum())
         other = f" At the end {turned:,} rows were trained under the other label." if turned else ""
+        few = (
+            " These are few rounds: with more --epochs the rates may come closer."
+            if len(self.rounds) < FEW_ROUNDS
+            else ""
+        )
         return [
-            f"Rows were weighed anew in {len(self.rounds)} rounds for {self.kind.replace('-', ' ')} by "
-            f"{self.groups.column!r}.{other} The training loss is that of the weighed rows; evaluation is not weighed."
+            f"Rows were weighed anew after each of {len(self.rounds)} epochs for {self.kind.replace('-', ' ')} by "
+            f"{self.groups.column!r}.{few}{other} The training loss is that of the weighed rows; evaluation's is not."
         ]

@@ -12,7 +12,7 @@ from pydantic import BaseModel, Field, field_validator, model_validator
 from core_model.tasks import Task
 
 Parity = Literal["demographic-parity", "equalized-odds"]
-PENALTY_WEIGHT = 3.0
+PENALTY_WEIGHT = 10.0
 
 
 class MitigationOptions(BaseModel):
@@ -35,7 +35,7 @@ class MitigationOptions(BaseModel):
         None, description="term of the loss that grows as groups' mean probabilities part"
     )
     reductions: Parity | None = Field(
-        None, description="weights of rows that are moved, round by round, until groups' rates agree; two classes only"
+        None, description="weights of rows that are moved after each epoch until groups' rates agree; two classes only"
     )
     fairness_column: str | None = Field(
         None, min_length=1, description="column of groups for fairness_penalty or reductions"
@@ -88,3 +88,10 @@ class MitigationOptions(BaseModel):
                 f"reweigh and {asked[0]} both weigh rows by their group, and would count twice; leave --reweigh out"
             )
         return self
+
+    @property
+    def group_column(self) -> tuple[str, str] | None:
+        """The flag that names a column of groups, and the column; None without one."""
+        if self.reweigh is not None:
+            return "--reweigh", self.reweigh
+        return None if self.fairness_column is None else ("--fairness-column", self.fairness_column)

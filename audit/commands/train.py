@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from audit.commands.arguments import json_option, print_json
+from audit.commands.mitigation_arguments import mitigation_options
 from core_model.tasks import Task
 
 if TYPE_CHECKING:
@@ -72,21 +73,12 @@ COLUMNS = ("text_column", "pair_column", "label_column", "reference_column", "en
     "--label-smoothing", type=float, metavar="X", help="Share of a label spread over all classes. Default: 0."
 )
 @click.option(
-    "--augment",
-    multiple=True,
-    metavar="identity-swap|token-dropout|word-order",
-    help="Rows with an identity term once more, swapped; or noise on the texts. Several are allowed.",
-)
-@click.option("--token-dropout-rate", type=float, metavar="X", help="Share of words left out. Default: 0.1.")
-@click.option("--word-order-distance", type=int, metavar="N", help="Places a word moves at most. Default: 3.")
-@click.option("--identity-terms", metavar="FILE", help="TOML list of term pairs for --augment. Default: our own.")
-@click.option("--reweigh", metavar="COLUMN", help="Weigh rows so that this group column and the label are independent.")
-@click.option(
     "--early-stopping",
     type=int,
     metavar="PATIENCE",
     help="Stop after so many epochs without a lower evaluation loss; keep the best.",
 )
+@mitigation_options
 @click.option("--max-length", type=int, metavar="N", help="Tokens of a row; longer ones are cut. Default: the model's.")
 @click.option("--checkpoint-every", type=int, metavar="N", help="Steps between saved states. Default: a minute apart.")
 @click.option("--precision", metavar="auto|float32|bf16", help="Of the forward pass. Default: bf16 where a GPU has it.")
@@ -103,8 +95,9 @@ def train(
     Leaves a standard Hugging Face folder in --out, with training_record.json: data and options, evaluation, energy.
     A run that was interrupted, or killed, goes on with --resume and ends with the same weights.
 
-    Two mitigations for what the fairness audit finds: --reweigh COLUMN, for gaps between groups, and --augment
-    identity-swap, for answers that change with the identity in the text.
+    Mitigations for what audits find: --reweigh, --reductions and --fairness-penalty for gaps between groups, --augment
+    identity-swap for answers that change with the identity in the text, --augment token-dropout and word-order and
+    --adversarial against answers that hang on single words. What each costs: docs/mitigation.md.
 
     \b
     Examples:
@@ -118,6 +111,9 @@ def train(
       aboveboard train --base ./encoder --data train.jsonl --out ./classifier --resume
       aboveboard train --base ./classifier --data train.jsonl --reweigh sex --out ./mended
       aboveboard train --base ./classifier --data train.jsonl --augment identity-swap --out ./mended
+      aboveboard train --base ./classifier --data train.jsonl --reductions equalized-odds \\
+          --fairness-column sex --epochs 8 --out ./mended
+      aboveboard train --base ./encoder --data train.jsonl --adversarial freelb --out ./robust
     """
     from core_model.settings import checked
     from core_model.training_options import TrainingOptions
@@ -137,7 +133,7 @@ def train(
     opened = None if base.lower() == "none" else open_checkpoint(base)
     shape = None if architecture is None else read_architecture(architecture)
     columns["task"] = options.task
-    rows = _rows(data, columns, "--data", reweigh=options.reweigh)
+    rows = _rows(data, columns, "--data", groups=options.group_column)
     evaluation = None if eval_data is None else _rows(eval_data, columns, "--eval-data")
     try:
         with progress_shown() as tell:
@@ -162,16 +158,16 @@ def train(
         _tell_result(result, data=data, eval_data=eval_data)
 
 
-def _rows(source: str, columns: dict[str, Any], flag: str, *, reweigh: str | None = None) -> Table:
-    """The rows of a file, with what had to be guessed said aloud."""
+def _rows(source: str, columns: dict[str, Any], flag: str, *, groups: tuple[str, str] | None = None) -> Table:
+    """The rows of a file, with what had to be guessed said aloud; `groups`: a flag, and the column that it names."""
     from core_model.data import open_table
     from core_model.errors import ColumnMissing
 
-    groups = () if reweigh is None else (reweigh,)
+    flag_of_groups, *column = groups or ("",)
     try:
-        table = open_table(source, labels_required=True, references_required=True, group_columns=groups, **columns)
+        table = open_table(source, labels_required=True, references_required=True, group_columns=column, **columns)
     except ColumnMissing as error:  # here the group column goes by another flag
-        found, mend = (said.replace("--group-column", "--reweigh") for said in (error.found, error.mend))
+        found, mend = (said.replace("--group-column", flag_of_groups) for said in (error.found, error.mend))
         raise ColumnMissing(found, mend=mend) from None
     for what, column in table.guessed.items():
         click.echo(f"guessed for {flag}: --{what.replace('_', '-')} {column}", err=True)
