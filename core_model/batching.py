@@ -3,17 +3,22 @@
 Rows are shuffled and cut into megabatches of some fifty batches; within a megabatch rows of like length share a
 batch; then the batches are shuffled. A batch is padded to its own longest row only, so that short comments do not pay
 for long ones. The order follows from (seed, epoch) alone: a resumed run recomputes it instead of storing it.
+
+Where texts are written, rows differ so much in length that a number of rows is a poor measure of work: there a batch is
+bounded by its padded tokens, many short rows or a few long ones.
 """
 
 from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from functools import cached_property
 from itertools import chain
 
 import numpy as np
 
 MEGABATCH = 50  # batches; larger saves more padding and mixes lengths less
+GRAIN = 4  # tokens: rows whose lengths round up to the same multiple count as equally long, and are shuffled
 
 
 @dataclass(frozen=True)
@@ -46,17 +51,19 @@ class Ragged:
     def __len__(self) -> int:
         return len(self.starts) - 1
 
-    @property
+    @cached_property
     def lengths(self) -> np.ndarray:
         """Tokens of each row, (rows,) int64."""
         return np.diff(self.starts)
 
     def padded(self, rows: np.ndarray, fill: int) -> np.ndarray:
         """Some rows as one matrix, (len(rows), longest of them) int64, filled on the right with `fill`."""
-        lengths = self.lengths[rows]
-        matrix = np.full((len(rows), int(lengths.max(initial=0))), fill, dtype=np.int64)
-        for line, (row, length) in enumerate(zip(rows, lengths, strict=True)):
-            matrix[line, :length] = self.values[self.starts[row] : self.starts[row] + length]
+        begins = self.starts[rows]
+        lengths = self.starts[rows + 1] - begins
+        places = np.arange(int(lengths.max(initial=0)))
+        inside = places < lengths[:, None]
+        matrix = np.full(inside.shape, fill, dtype=np.int64)
+        matrix[inside] = self.values[(begins[:, None] + places)[inside]]
         return matrix
 
 
@@ -83,6 +90,45 @@ def training_order(
     return [batches[i] for i in random.permutation(len(batches))]
 
 
+def token_order(sides: np.ndarray, tokens: int, *, seed: int, epoch: int) -> list[np.ndarray]:
+    """The batches of one epoch where a batch holds at most so many padded tokens.
+
+    Rows are sorted by length over the whole data, rows of like length in random order, then cut; so every epoch has the
+    same number of batches, cut at the same places, with other rows in them.
+
+    Args:
+        sides: (rows,), or (rows, 2) where a row has two sequences (source and target), each padded for itself.
+        tokens: the budget; both sides count. A single row beyond it is a batch of its own.
+        seed, epoch: the same pair gives the same order.
+    Returns: arrays of row indices; each row stands in one of them.
+    Source: batches "by approximate sequence length", Vaswani et al. 2017, arXiv:1706.03762, section 5.1; cut after
+        sorting and then shuffled, as fairseq does, Ott et al. 2019, arXiv:1904.01038.
+    """
+    random = np.random.default_rng([seed, epoch])
+    grains = -(-sides.reshape(len(sides), -1) // GRAIN) * GRAIN
+    rows = np.lexsort((random.permutation(len(grains)), *grains.T))
+    batches = np.split(rows, budget_cuts(grains[rows], tokens))
+    return [batches[i] for i in random.permutation(len(batches))]
+
+
+def budget_cuts(sides: np.ndarray, tokens: int) -> list[int]:
+    """Where to cut rows that stand in order so that no part has more than `tokens` padded tokens.
+
+    Args:
+        sides: (rows, k) lengths; the k sequences of a row are padded each to the longest of its part.
+    Returns: the rows at which a new part begins, without 0.
+    """
+    cuts: list[int] = []
+    count, longest = 0, [0] * sides.shape[1]
+    for row, lengths in enumerate(sides.tolist()):
+        wider = [max(pair) for pair in zip(longest, lengths, strict=True)]
+        if count and (count + 1) * sum(wider) > tokens:
+            cuts.append(row)
+            count, wider = 0, lengths
+        count, longest = count + 1, wider
+    return cuts
+
+
 def evaluation_order(lengths: np.ndarray, batch_size: int) -> list[np.ndarray]:
     """Batches for a pass without gradients: sorted by length over all rows, the longest first.
 
@@ -90,6 +136,13 @@ def evaluation_order(lengths: np.ndarray, batch_size: int) -> list[np.ndarray]:
     """
     rows = np.argsort(-lengths, kind="stable")
     return [rows[i : i + batch_size] for i in range(0, len(rows), batch_size)]
+
+
+def evaluation_order_by_tokens(sides: np.ndarray, tokens: int) -> list[np.ndarray]:
+    """The same where a batch is bounded by its padded tokens; `sides` as in `token_order`."""
+    sides = sides.reshape(len(sides), -1)
+    rows = np.lexsort(tuple(-sides.T))
+    return list(np.split(rows, budget_cuts(sides[rows], tokens)))
 
 
 def padding_share(lengths: np.ndarray, batches: Sequence[np.ndarray]) -> float:

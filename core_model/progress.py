@@ -14,8 +14,8 @@ class Progress:
 
     Attributes:
         stage: what is done now.
-        step, steps: optimizer steps done, and to do in all.
-        epoch, epochs: the epoch under way, counted from 1.
+        step, steps: optimizer steps done, and to do in all; None when only the clock ends the run.
+        epoch, epochs: the epoch under way, counted from 1, and how many there will be, likewise.
         loss: mean over the steps since the last report; None where there was none.
         examples_per_second: rows trained on per second of training steps, in this session.
         seconds_left: until the run is done, evaluations included; None until a step was timed.
@@ -24,9 +24,9 @@ class Progress:
 
     stage: Literal["training", "evaluating", "evaluated", "saving", "done"]
     step: int
-    steps: int
+    steps: int | None
     epoch: int
-    epochs: int
+    epochs: int | None
     loss: float | None = None
     examples_per_second: float | None = None
     seconds_left: float | None = None
@@ -37,9 +37,13 @@ Tell = Callable[[Progress], None]
 
 
 class Pace:
-    """Measures how fast rows pass, to say how long the rest will take."""
+    """Measures how fast rows pass, to say how long the rest will take.
 
-    def __init__(self, *, rows_left: int, evaluation_rows_left: int) -> None:
+    Args:
+        rows_left: to train on; None when only the clock ends the run.
+    """
+
+    def __init__(self, *, rows_left: int | None, evaluation_rows_left: int) -> None:
         self.rows_left = rows_left
         self.evaluation_rows_left = evaluation_rows_left
         self.rows = self.evaluation_rows = 0
@@ -47,7 +51,9 @@ class Pace:
 
     def trained(self, rows: int, seconds: float) -> None:
         """Some rows went through a training step."""
-        self.rows, self.rows_left, self.seconds = self.rows + rows, self.rows_left - rows, self.seconds + seconds
+        self.rows, self.seconds = self.rows + rows, self.seconds + seconds
+        if self.rows_left is not None:
+            self.rows_left -= rows
 
     def evaluated(self, rows: int, seconds: float) -> None:
         """Some rows went through an evaluation."""
@@ -65,7 +71,7 @@ class Pace:
         """Training and evaluation that are left. An evaluation never seen is taken as a third of training's cost:
         a forward pass without its backward pass, which costs twice as much.
         """
-        if not self.rows:
+        if not self.rows or self.rows_left is None:
             return None
         row = self.seconds / self.rows
         evaluation_row = self.evaluation_seconds / self.evaluation_rows if self.evaluation_rows else row / 3

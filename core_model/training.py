@@ -11,24 +11,23 @@ The same options, data and base give the same weights, also when the run was kil
 from __future__ import annotations
 
 import os
-import shutil
 import warnings
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
-from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Literal
+from typing import TYPE_CHECKING, Any
 
-from core_model.augmentation import noise_record
-from core_model.checkpoint_loading import quiet
+from core_model.adapters import add_adapters
+from core_model.dropout import set_dropout
 from core_model.errors import OptionUnfit, OutputUnwritable
-from core_model.files import publish_files, unwritable_letters, writable_folder, write_atomically
+from core_model.files import writable_folder
 from core_model.mitigation import terms_sha256
 from core_model.progress import Progress, Tell
-from core_model.tasks.training_task import TrainingTask, preparer
+from core_model.tasks.training_task import TrainingTask, Wrap, preparer
 from core_model.training_meter import Meter
 from core_model.training_options import TrainingOptions
-from core_model.training_record import NAME, TrainingRecord, describe_data, hashes, read_record, tool, versions
+from core_model.training_record import NAME, TrainingRecord, read_record
+from core_model.training_result import TrainingResult, final_record, publish, use_chosen_weights
 from core_model.training_state import Position, StateFolder, refuse_other_run
 
 if TYPE_CHECKING:
@@ -39,17 +38,10 @@ if TYPE_CHECKING:
     from core_model.checkpoint import Checkpoint
     from core_model.data import Table
     from core_model.training_loop import Loop
+    from core_model.training_step import StepMethod
 
-# What other commands say of weights; it would be false of the new ones.
-CLAIMS = ("privacy.json", "federated_record.json")
-
-
-@dataclass(frozen=True)
-class TrainingResult:
-    """A trained checkpoint: its folder, and the record that lies in it."""
-
-    path: Path
-    record: TrainingRecord
+MakeMethod = Callable[["TrainingOptions", "TrainingTask", "Accelerator", "torch.optim.Optimizer"], "StepMethod"]
+__all__ = ["MakeMethod", "TrainingResult", "train"]
 
 
 def train(
@@ -62,16 +54,20 @@ def train(
     evaluation: Table | None = None,
     resume: bool = False,
     progress: Tell | None = None,
+    method: MakeMethod | None = None,
+    wrap: Wrap | None = None,
 ) -> TrainingResult:
     """Train a model and leave it in `out`.
 
     Args:
         data: the training rows, with labels; opened with the group column that `options.reweigh` names.
-        evaluation: rows for the evaluation after each epoch, never trained on.
+        evaluation: rows for the evaluations on the way, never trained on.
         base, architecture: what is fine-tuned, or the shape of what is built from scratch; one of the two.
         resume: take up the run that was interrupted in `out`; begin it where there is none, and do nothing where it
             is already done.
         progress: told how far it has come, a few times a second.
+        method: makes the way in which a step learns from its rows; None: `core_model.training_step.GradientStep`.
+        wrap: puts something around the task before it is trained, such as a teacher.
     Raises: BadInput of every kind, before the first step where it can be known: OptionUnfit, LabelsUnfit, TaskUnfit,
         OutputUnwritable ...; OptionUnfit when the loss is no number any more; KeyboardInterrupt after Ctrl-C, with
         the state saved.
@@ -82,6 +78,7 @@ def train(
     dtype, accelerator = _device(options)
     identity = {
         **_identity(options, data, evaluation, base, architecture),
+        **(wrap.identity if wrap is not None else {}),
         "dtype": str(dtype).removeprefix("torch."),
         "processes": accelerator.num_processes,
     }
@@ -89,22 +86,27 @@ def train(
         return done
     with _repeatable():
         task = preparer(options.task)(options, base=base, architecture=architecture, data=data, evaluation=evaluation)
+        if wrap is not None:
+            task = wrap(task)
+        if options.dropout is not None:
+            set_dropout(task.model, options.dropout)
+        adapters = None if base is None or options.adapters is None else add_adapters(task, options, base=base.name)
         writable_folder(out)
-        loop, meter = _loop(options, task, accelerator, state, identity, dtype, tell, resume=resume)
+        loop, meter = _loop(options, task, accelerator, state, identity, dtype, tell, resume=resume, method=method)
         try:
             why = loop.run()
             if accelerator.is_main_process:
                 loop.position.energy = meter.close()
-                if why_best := loop.position.best_step:
-                    state.load_best(why_best, task.model)
-                record = _record(options, task, loop, why, data, evaluation, base, architecture)
-                result = _publish(task, record, out, state)
+                record = final_record(options, loop, why, adapters, data, evaluation, base, architecture)
+                use_chosen_weights(loop)
+                result = publish(task, adapters, record, out, state)
             accelerator.wait_for_everyone()
         finally:
             meter.close()
     if not accelerator.is_main_process:
         return TrainingResult(out, TrainingRecord.model_validate_json((out / NAME).read_text(encoding="utf-8")))
-    tell(Progress("done", loop.position.step, loop.steps, options.epochs, options.epochs))
+    step, plan = loop.position.step, loop.plan
+    tell(Progress("done", step, plan.steps, plan.epoch_of(step), plan.epochs))
     return result
 
 
@@ -119,6 +121,14 @@ def _checked(
     if options.early_stopping is not None and evaluation is None:
         raise OptionUnfit(
             "early stopping watches the evaluation loss, and there are no evaluation rows", mend="--eval-data FILE"
+        )
+    if options.evaluate_every is not None and evaluation is None:
+        raise OptionUnfit(
+            f"evaluate_every = {options.evaluate_every}, and there are no evaluation rows", mend="--eval-data FILE"
+        )
+    if options.adapters is not None and base is None:
+        raise OptionUnfit(
+            "adapters are trained on top of a base, and there is none", mend="--base CKPT, or leave --adapters out"
         )
     return options.resolved(from_scratch=base is None)
 
@@ -149,6 +159,7 @@ def _identity(
         "data_sha256": data.sha256,
         "text_column": data.text_column,
         "pair_column": data.pair_column,
+        "reference_column": data.reference_column,
         "label_column": data.label_column,
         "evaluation_data_sha256": evaluation.sha256 if evaluation is not None else None,
         "base_sha256": base.sha256 if base is not None else None,
@@ -191,121 +202,37 @@ def _loop(
     tell: Tell,
     *,
     resume: bool,
+    method: MakeMethod | None,
 ) -> tuple[Loop, Meter]:
     """The loop, at the beginning of the run or where it was interrupted."""
     import torch
 
     from core_model.optimization import build_optimizer
     from core_model.training_loop import Loop
+    from core_model.training_step import GradientStep
+    from core_model.weight_average import WeightAverage
 
     task.model.to(accelerator.device)
-    optimizer = build_optimizer(task.model, weight_decay=options.weight_decay)
-    position = state.load(identity, task.model, optimizer) if resume and state.exists else Position()
+    optimizer = build_optimizer(task.model, name=options.optimizer, weight_decay=options.weight_decay)
+    steps = (method or GradientStep)(options, task, accelerator, optimizer)
+    average = None if options.ema is None else WeightAverage(task.model, options.ema)
+    position = Position()
+    if resume and state.exists:
+        position = state.load(identity, task.model, steps.optimizer, average)
     if position.sessions and not position.closed:
         position.killed_sessions += 1
-    if not accelerator.is_main_process:  # the state holds the main process's losses of the epoch; they count once
-        position.epoch_loss, position.epoch_units = 0.0, 0
+    if not accelerator.is_main_process:  # the state holds the main process's losses; they count once
+        position.loss_sum, position.loss_units = 0.0, 0
     position.sessions += 1
     if position.threads not in (None, torch.get_num_threads()):
         position.threads_changed = True
     position.threads = torch.get_num_threads()
     meter = Meter(options.country, position.energy)
     loop = Loop(
-        options, task, accelerator, optimizer,
-        state=state, identity=identity, position=position, meter=meter, dtype=dtype, tell=tell,
+        options, task, accelerator, steps,
+        average=average, state=state, identity=identity, position=position, meter=meter, dtype=dtype, tell=tell,
     )  # fmt: skip
     return loop, meter
-
-
-def _record(
-    options: TrainingOptions,
-    task: TrainingTask,
-    loop: Loop,
-    why: Literal["the last epoch", "early stopping"],
-    data: Table,
-    evaluation: Table | None,
-    base: Checkpoint | None,
-    architecture: Architecture | None,
-) -> TrainingRecord:
-    """Everything but the hashes of the files, which are not written yet."""
-    from core_model.mitigation_objective import objective_record
-
-    position = loop.position
-    chosen_step = position.best_step or position.step
-    chosen = next(epoch for epoch in position.history if epoch["step"] == chosen_step)
-    reason = "the lowest evaluation loss" if position.best_step else "the last epoch"
-    energy = dict(position.energy or {})
-    notes = [*task.notes, *(loop.constraint.notes() if loop.constraint is not None else ())]
-    if position.killed_sessions:
-        energy["detail"] += (
-            f"; what {position.killed_sessions} killed sessions took after their last saved state is not counted"
-        )
-    if position.threads_changed:
-        notes.append("It was resumed with another number of threads: the last bits of the weights may differ.")
-    if base is None:
-        started_from = None
-    else:
-        started_from = {"name": base.name, "sha256": base.sha256, "licence": base.licence, "head": task.head}
-    return TrainingRecord(
-        tool=tool(),
-        task=options.task.value,
-        base=started_from,
-        architecture=architecture.model_dump(mode="json") if architecture is not None else None,
-        labels=list(task.labels),
-        parameters=sum(p.numel() for p in task.model.parameters()),
-        data=describe_data(data, task.training),
-        evaluation_data=describe_data(evaluation, task.evaluation) if evaluation and task.evaluation else None,
-        options=options.model_dump(mode="json"),
-        seed=options.seed,
-        history=position.history,
-        chosen={"epoch": chosen["epoch"], "step": chosen_step, "because": reason, "ended": why},
-        evaluation=chosen["evaluation"],
-        steps=position.step,
-        examples_per_second=position.rows / position.training_seconds if position.training_seconds else None,
-        seconds=loop.seconds,
-        sessions=position.sessions,
-        energy=energy,
-        hardware={
-            "device": loop.device.type,
-            "dtype": str(loop.dtype).removeprefix("torch."),
-            "threads": position.threads,
-            "processes": loop.processes,
-        },
-        versions=versions(),
-        mitigation={**task.mitigation, **noise_record(options), **objective_record(options, loop.constraint)},
-        identity=dict(loop.identity),
-        notes=notes,
-    )
-
-
-def _publish(task: TrainingTask, record: TrainingRecord, out: Path, state: StateFolder) -> TrainingResult:
-    """Write the checkpoint beside its place, then move it in; only then the state goes.
-
-    Raises: OutputUnwritable; the state stands, and --resume does this again.
-    """
-    fresh = state.folder / "result"
-    with unwritable_letters(out):
-        shutil.rmtree(fresh, ignore_errors=True)
-        fresh.mkdir(parents=True)
-        with quiet():
-            task.model.save_pretrained(fresh)
-            task.tokenizer.save_pretrained(fresh)
-    files = hashes(fresh)
-    record = record.model_copy(update={"files": files, "model_sha256": files["model.safetensors"]})
-    write_atomically(fresh / NAME, record.as_json())
-    previous = read_record(out)
-    obsolete = {*CLAIMS, *(_plain_names(previous.files) if previous else ())} - {*files, NAME}
-    publish_files(fresh, out, last="config.json", obsolete=obsolete)
-    state.remove()
-    return TrainingResult(out, record)
-
-
-def _plain_names(names: Any) -> Iterator[str]:
-    """File names that stay inside the folder, whatever a record that came with it says."""
-    for name in names:
-        path = Path(name)
-        if not path.is_absolute() and ".." not in path.parts:
-            yield name
 
 
 @contextmanager

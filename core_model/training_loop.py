@@ -1,7 +1,8 @@
 """The loop: steps, evaluations, saved states, and the moment to stop.
 
 A step's randomness is seeded by (seed, step, process), its learning rate and its rows follow from (options, step); so
-a run that is taken up at step k does what the uninterrupted one did from there on.
+a run that is taken up at step k does what the uninterrupted one did from there on. How a step learns from its rows is
+`core_model.training_step`; when things happen is `core_model.training_plan`.
 """
 
 from __future__ import annotations
@@ -9,20 +10,21 @@ from __future__ import annotations
 import math
 import time
 from collections.abc import Mapping, Sequence
+from contextlib import AbstractContextManager, nullcontext
 from typing import TYPE_CHECKING, Any, Literal
 
 import numpy as np
 import torch
 
-from core_model.augmentation import text_noise
-from core_model.batching import evaluation_order, training_order
 from core_model.errors import OptionUnfit
 from core_model.interrupt import StopRequest
 from core_model.mitigation_objective import constraint_of, objective_of
 from core_model.objective import Objective, TaskLoss
-from core_model.optimization import learning_rate
 from core_model.progress import Now, Pace, Progress, Tell
+from core_model.training_evaluation import LossIsNoNumber, evaluate, sums_over_processes
+from core_model.training_plan import End, Plan
 from core_model.training_state import Position, StateFolder
+from core_model.training_step import StepMethod, broken_row
 
 if TYPE_CHECKING:
     from accelerate import Accelerator
@@ -30,16 +32,23 @@ if TYPE_CHECKING:
     from core_model.tasks.training_task import TrainingTask
     from core_model.training_meter import Meter
     from core_model.training_options import TrainingOptions
+    from core_model.weight_average import WeightAverage
 
 REPORT_SECONDS = 0.5
 STATE_SECONDS = 60.0  # between states, when the user names no number of steps ...
 STATE_SHARE = 0.02  # ... and the largest share of the time that saving them may take
 
 
+class _StopAsked(Exception):
+    """Ctrl-C during an evaluation."""
+
+
 class Loop:
     """One session of a training run.
 
     Args:
+        method: how a step learns from its rows.
+        average: the moving average of the weights, where one is kept.
         position: where it begins; moved on as it goes.
         identity: what makes this run this run, set down with its states.
         dtype: of the forward pass; weights and moments are float32.
@@ -50,8 +59,9 @@ class Loop:
         options: TrainingOptions,
         task: TrainingTask,
         accelerator: Accelerator,
-        optimizer: torch.optim.Optimizer,
+        method: StepMethod,
         *,
+        average: WeightAverage | None,
         state: StateFolder,
         identity: Mapping[str, Any],
         position: Position,
@@ -60,34 +70,29 @@ class Loop:
         tell: Tell,
     ) -> None:
         self.options, self.task, self.accelerator = options, task, accelerator
+        self.method, self.average = method, average
         self.state, self.identity, self.position, self.meter, self.tell = state, identity, position, meter, tell
-        self.optimizer = optimizer
-        self.noise = text_noise(task.tokenizer, options)
         loss = TaskLoss(task, label_smoothing=options.label_smoothing, precision=self._precision)
-        self.constraint = constraint_of(
-            options, task, loss, sum_over_processes=self._summed, state=position.mitigation
-        )
+        self.constraint = constraint_of(options, task, loss, sum_over_processes=self._summed, state=position.mitigation)
         self.objective: Objective = objective_of(options, task, self.constraint or loss)
-        self.model: Any
-        self.model, self.stepper = accelerator.prepare(task.model, optimizer)
         self.device, self.dtype = accelerator.device, dtype
         self.processes, self.process = accelerator.num_processes, accelerator.process_index
-        self.rows_per_step = options.batch_size * self.processes
-        self.rows = len(task.training.lengths)
-        self.steps_per_epoch = math.ceil(self.rows / self.rows_per_step)
-        self.steps = self.steps_per_epoch * options.epochs
+        self.plan = Plan(options, method.steps_per_epoch)
+        self.order: tuple[int, Sequence[np.ndarray]] | None = None  # of the epoch under way
         evaluation_rows = 0 if task.evaluation is None else len(task.evaluation.lengths)
-        epochs_left = options.epochs - len(position.history)
-        self.pace = Pace(rows_left=self._rows_left(), evaluation_rows_left=evaluation_rows * epochs_left)
+        self.pace = Pace(
+            rows_left=self._rows_left(),
+            evaluation_rows_left=evaluation_rows * self.plan.evaluations_left(position.step),
+        )
         self.report, self.began, self.saving_took = Now(REPORT_SECONDS), time.monotonic(), 0.0
         self.saved_at = self.began
         self.seconds_before = position.seconds
         # Losses and gradient norms that were not looked at yet: looking makes a GPU wait.
-        self.unseen: list[tuple[int, torch.Tensor, torch.Tensor | None, int]] = []
+        self.unseen: list[tuple[int, torch.Tensor, torch.Tensor | None, int, np.ndarray]] = []
         self.last_loss: float | None = None
-        self.stop = StopRequest()
+        self.stop, self.time_is_up = StopRequest(), False
 
-    def run(self) -> Literal["the last epoch", "early stopping"]:
+    def run(self) -> End:
         """Train to the end.
 
         Returns: why it ended.
@@ -95,21 +100,37 @@ class Loop:
             previous one stands); KeyboardInterrupt after Ctrl-C or SIGTERM, with the state saved.
         """
         with self.stop:
+            self._watch_the_clock()
             while True:
-                epochs_done = self.position.step // self.steps_per_epoch
-                if epochs_done > len(self.position.history):
-                    self._end_epoch(epochs_done)
-                if len(self.position.history) == self.options.epochs:
-                    return "the last epoch"
-                if self._patience_is_out():
-                    return "early stopping"
-                self._train_epoch(epochs_done)
+                if self._evaluation_is_due():
+                    self._end_stretch()
+                if (why := self._why_ended()) is not None:
+                    return why
+                self._train_epoch()
 
-    def _train_epoch(self, epoch: int) -> None:
-        """The steps of an epoch (counted from 0) that are still to be done."""
-        self.model.train()
-        order = training_order(self.task.training.lengths, self.rows_per_step, seed=self.options.seed, epoch=epoch)
-        for rows in order[self.position.step % self.steps_per_epoch :]:
+    def _evaluation_is_due(self) -> bool:
+        step, history = self.position.step, self.position.history
+        if step == (history[-1]["step"] if history else 0):
+            return False
+        return self.time_is_up or self.plan.evaluates_after(step)
+
+    def _why_ended(self) -> End | None:
+        """Asked after an evaluation; None when there is more to do."""
+        if not self.position.history:
+            return None
+        if self.plan.is_over(self.position.step):
+            return self.plan.end()
+        if self.time_is_up:
+            return "the time limit"
+        return "early stopping" if self._patience_is_out() else None
+
+    def _train_epoch(self) -> None:
+        """The steps of the epoch under way, as far as the next evaluation."""
+        self._model.train()
+        epoch, within = divmod(self.position.step, self.plan.steps_per_epoch)
+        if self.order is None or self.order[0] != epoch:
+            self.order = epoch, self.method.order(epoch)
+        for rows in self.order[1][within:]:
             begun = time.perf_counter()
             self._step(rows)
             if self.device.type == "cpu":
@@ -121,64 +142,61 @@ class Loop:
             self.position.rows += len(rows)
             self.position.training_seconds += seconds
             if due:
-                self._tell("training", epoch=epoch + 1, loss=loss)
+                self._tell("training", loss=loss)
             self._leave_if_asked()
+            self._watch_the_clock()
             if self._state_is_due():
                 self.save()
+            if self._evaluation_is_due():
+                break
         self._look()
 
     def _step(self, rows: np.ndarray) -> None:
-        """One optimizer step over `rows`, (rows_per_step,) or fewer; each process takes its share of them."""
-        step, options, examples = self.position.step, self.options, self.task.training
-        self._seed(options.seed, step)
-        mine = rows[self.process :: self.processes]
-        taken = mine if len(mine) else rows[:1]
-        batch = self.task.batch(examples, taken)
-        if self.noise is not None:
-            batch = self.noise(batch, taken, epoch=step // self.steps_per_epoch)
-        batch = self._to_device(batch)
-        for group in self.optimizer.param_groups:
-            group["lr"] = learning_rate(
-                step, self.steps, peak=options.learning_rate or 0.0, warmup=self.warmup, schedule=options.schedule
-            )
-        # Gradients are averaged over processes; the mean that is wanted is over all units of the step. Where the
-        # epoch's last rows did not go round, a process takes part in the sum with nothing.
-        weight = self.processes / examples.units(rows) if len(mine) else 0.0
-        loss = self.objective.backward(self.model, batch, rows=taken, weight=weight, backward=self.accelerator.backward)
-        if not len(mine):
-            loss = loss * 0.0
-        norm = None
-        if options.clip_norm is not None:
-            norm = self.accelerator.clip_grad_norm_(self.model.parameters(), options.clip_norm)
-        self.stepper.step()
-        self.stepper.zero_grad(set_to_none=True)
-        self.position.step += 1
-        self.unseen.append((self.position.step, loss, norm, examples.units(mine)))
+        """One optimizer step over `rows`, those of all processes."""
+        position, optimizer = self.position, self.method.optimizer
+        self._seed(position.step)
+        for group in optimizer.param_groups:
+            group["lr"] = self.plan.rate(position.step)
+        epoch = position.step // self.plan.steps_per_epoch
+        loss, units = self.method.gradients(rows, self.objective, epoch=epoch)
+        norm = self.method.update(loss)
+        if self.constraint is not None:
+            self.constraint.after_step()
+        position.step += 1
+        if self.average is not None:
+            self.average.update(position.step)
+        self.unseen.append((position.step, loss, norm, units, rows[self.process :: self.processes]))
+
+    @property
+    def _model(self) -> Any:
+        """The task's model, unwrapped."""
+        return self.task.model
 
     def _precision(self) -> torch.autocast:
         return torch.autocast(self.device.type, dtype=torch.bfloat16, enabled=self.dtype == torch.bfloat16)
 
-    def _seed(self, seed: int, step: int) -> None:
+    def _summed(self, tensor: torch.Tensor) -> torch.Tensor:
+        """A tensor summed over the processes."""
+        total: torch.Tensor = self.accelerator.reduce(tensor, reduction="sum")
+        return total
+
+    def _seed(self, step: int) -> None:
         """A seed of its own for each step and process."""
-        own = int(np.random.SeedSequence(seed, spawn_key=(step, self.process)).generate_state(1, np.uint64)[0])
+        sequence = np.random.SeedSequence(self.options.seed, spawn_key=(step, self.process))
+        own = int(sequence.generate_state(1, np.uint64)[0])
         # Not torch.manual_seed: where there is no GPU it keeps each seed, with a stack trace, for the day one comes.
         torch.default_generator.manual_seed(own)
         if self.device.type != "cpu":
             torch.get_device_module(self.device).manual_seed(own)
 
-    @property
-    def warmup(self) -> int:
-        """Steps in which the rate rises."""
-        return round(self.options.warmup_share * self.steps)
-
     def _look(self) -> float | None:
-        """Add the losses since the last look to the epoch's, and see that they are numbers.
+        """Add the losses since the last look to the stretch's, and see that they are numbers.
 
         Returns: their mean per unit; None where there were none.
         """
         if not self.unseen:
             return self.last_loss
-        steps, losses, norms, units = zip(*self.unseen, strict=True)
+        steps, losses, norms, units, rows = zip(*self.unseen, strict=True)
         self.unseen = []
         values = torch.stack(losses).double().cpu()
         lengths = torch.stack([n for n in norms if n is not None]).double().cpu() if norms[0] is not None else values
@@ -186,18 +204,25 @@ class Loop:
         if broken.any():
             first = int(broken.nonzero()[0])
             what = "loss" if not math.isfinite(values[first]) else "gradient"
-            self._diverged(f"the {what} is no number at step {steps[first]:,} of {self.steps:,}")
-        self.position.epoch_loss += float(values.sum())
-        self.position.epoch_units += sum(units)
+            of_all = "" if self.plan.steps is None else f" of {self.plan.steps:,}"
+            self._diverged(
+                f"the {what} is no number at step {steps[first]:,}{of_all}{self._culprit(rows[first])}",
+                step=steps[first] - 1,
+            )
+        self.position.loss_sum += float(values.sum())
+        self.position.loss_units += sum(units)
         self.last_loss = float(values.sum()) / max(sum(units), 1)
         return self.last_loss
 
-    def _diverged(self, what: str) -> None:
-        options = self.options
-        rate = learning_rate(
-            max(self.position.step - 1, 0), self.steps, peak=options.learning_rate or 0.0, warmup=self.warmup,
-            schedule=options.schedule,
-        )  # fmt: skip
+    def _culprit(self, rows: np.ndarray) -> str:
+        """Which of a step's rows broke it."""
+        row = broken_row(self.task, rows, label_smoothing=self.options.label_smoothing, device=self.device)
+        if row is None:
+            return ", and with no row of the batch alone"
+        return f", and with row {row + 1:,} of the training data alone (counted from 1)"
+
+    def _diverged(self, what: str, *, step: int) -> None:
+        options, rate = self.options, self.plan.rate(step)
         kept = (
             f"the state of an earlier step is kept in {self.state.folder}"
             if self.state.exists
@@ -205,25 +230,30 @@ class Loop:
         )
         raise OptionUnfit(
             f"training diverged: {what} (learning rate {rate:g}); {kept}",
-            mend=f"--learning-rate {(options.learning_rate or rate) / 10:g}, or --clip-norm 1 and more --warmup-share, "
+            mend=f"--learning-rate {(options.learning_rate or rate) / 10:g}, or --clip-norm 1 and more warm-up, "
             "into another --out",
         )
 
-    def _end_epoch(self, epoch: int) -> None:
+    def _end_stretch(self) -> None:
         """Evaluate, and keep the weights if they are the best."""
         position = self.position
-        evaluation = self._evaluate(epoch)
-        loss, units = self._sums([position.epoch_loss, position.epoch_units])
+        try:
+            with self._averaged():
+                evaluation = self._evaluate()
+        except _StopAsked:
+            self._leave_if_asked()
+        loss, units = sums_over_processes(self.accelerator, [position.loss_sum, position.loss_units])
         position.history.append(
             {
-                "epoch": epoch,
+                "epoch": self.plan.epoch_of(position.step),
                 "step": position.step,
+                "seconds": self.seconds,
                 "train_loss": loss / units if units else None,
                 "train_n": round(units),
                 "evaluation": evaluation,
             }
         )
-        position.epoch_loss, position.epoch_units = 0.0, 0
+        position.loss_sum, position.loss_units = 0.0, 0
         if evaluation is None:
             return
         if self.options.early_stopping is not None and (
@@ -231,55 +261,40 @@ class Loop:
         ):
             position.best_loss, position.best_step = evaluation["loss"], position.step
             if self.accelerator.is_main_process:
-                self.state.save_best(position.step, self.accelerator.unwrap_model(self.model))
-        self._tell("evaluated", epoch=epoch, loss=evaluation["loss"], accuracy=evaluation.get("accuracy"))
+                with self._averaged():
+                    self.state.save_best(position.step, self._model)
+        self._tell("evaluated", loss=evaluation["loss"], accuracy=evaluation.get("accuracy"))
 
-    def _evaluate(self, epoch: int) -> dict[str, Any] | None:
+    def _averaged(self) -> AbstractContextManager[None]:
+        """While a `with` lasts, the model has the weights that would be saved now."""
+        return nullcontext() if self.average is None else self.average.in_place()
+
+    def _evaluate(self) -> dict[str, Any] | None:
         """Mean of each measure over the evaluation rows, with n; None without such rows."""
-        examples = self.task.evaluation
-        if examples is None:
+        if self.task.evaluation is None:
             return None
-        self.model.eval()
-        sums: dict[str, torch.Tensor] = {}
-        units = 0
-        for place, rows in enumerate(evaluation_order(examples.lengths, 2 * self.options.batch_size)):
-            if place % self.processes != self.process:
-                continue
-            begun = time.perf_counter()
-            with torch.inference_mode(), self._precision():
-                measures = self.task.measures(
-                    self.accelerator.unwrap_model(self.model), self._to_device(self.task.batch(examples, rows))
-                )
-            for name, value in measures.items():
-                sums[name] = sums.get(name, 0) + value.double()
-            units += examples.units(rows)
-            self.pace.evaluated(len(rows) * self.processes, time.perf_counter() - begun)
-            if self.report.due():
-                self._tell("evaluating", epoch=epoch)
-            self._leave_if_asked()
-        names = sorted(sums)
-        totals = self._sums([*(sums[name] for name in names), units])
-        means = {name: value / totals[-1] for name, value in zip(names, totals, strict=False)}
-        if not math.isfinite(means["loss"]):
-            self._diverged(f"the evaluation loss is no number after step {self.position.step:,}")
-        return {"n": round(totals[-1]), **means}
+        try:
+            return evaluate(
+                self.task, self.task.evaluation, self.options,
+                accelerator=self.accelerator, precision=self._precision, after=self._evaluated,
+            )  # fmt: skip
+        except LossIsNoNumber:
+            step = self.position.step
+            self._diverged(f"the evaluation loss is no number after step {step:,}", step=step - 1)
+            raise
 
-    def _summed(self, values: torch.Tensor) -> torch.Tensor:
-        """A tensor summed over the processes."""
-        total: torch.Tensor = self.accelerator.reduce(values, reduction="sum")
-        return total
-
-    def _sums(self, values: Sequence[float | torch.Tensor]) -> list[float]:
-        """Each value summed over the processes."""
-        together = torch.stack([torch.as_tensor(v, dtype=torch.float64, device=self.device) for v in values])
-        total: torch.Tensor = self.accelerator.reduce(together, reduction="sum")
-        return [float(value) for value in total.cpu()]
+    def _evaluated(self, rows: int, seconds: float) -> None:
+        self.pace.evaluated(rows, seconds)
+        if self.report.due():
+            self._tell("evaluating")
+        if self.stop.asked:
+            raise _StopAsked  # the state is saved when the model has its own weights again
 
     def _patience_is_out(self) -> bool:
-        patience, position = self.options.early_stopping, self.position
-        if patience is None or position.best_step is None:
+        patience, best = self.options.early_stopping, self.position.best_step
+        if patience is None or best is None:
             return False
-        return (position.step - position.best_step) // self.steps_per_epoch >= patience
+        return sum(entry["step"] > best for entry in self.position.history) >= patience
 
     def save(self, *, closing: bool = False) -> None:
         """Set the run down on disk.
@@ -293,7 +308,7 @@ class Loop:
             position.energy = self.meter.close() if closing else self.meter.take()
             position.seconds, position.closed = self.seconds, closing
             position.mitigation = None if self.constraint is None else self.constraint.state()
-            self.state.save(position, self.identity, self.accelerator.unwrap_model(self.model), self.optimizer)
+            self.state.save(position, self.identity, self._model, self.method.optimizer, self.average)
         self.saved_at = time.monotonic()
         self.saving_took = self.saved_at - begun
 
@@ -302,8 +317,17 @@ class Loop:
         """Wall time of all sessions up to now."""
         return self.seconds_before + time.monotonic() - self.began
 
+    def _watch_the_clock(self) -> None:
+        """See whether the time is up; one process's clock speaks for all."""
+        if self.plan.seconds is None or self.position.step == 0:
+            return
+        over = float(self.seconds >= self.plan.seconds)
+        if self.processes > 1:
+            over = sums_over_processes(self.accelerator, [over])[0]
+        self.time_is_up = self.time_is_up or over > 0
+
     def _state_is_due(self) -> bool:
-        if self.position.step == self.steps:
+        if self.plan.is_over(self.position.step):
             return False  # the evaluation and the end follow
         if self.options.checkpoint_every is not None:
             return self.position.step % self.options.checkpoint_every == 0
@@ -315,7 +339,7 @@ class Loop:
             raise KeyboardInterrupt
 
     def _tell(
-        self, stage: Literal["training", "evaluating", "evaluated"], *, epoch: int, loss: float | None = None,
+        self, stage: Literal["training", "evaluating", "evaluated"], *, loss: float | None = None,
         accuracy: float | None = None,
     ) -> None:  # fmt: skip
         if self.accelerator.is_main_process:
@@ -323,19 +347,25 @@ class Loop:
                 Progress(
                     stage=stage,
                     step=self.position.step,
-                    steps=self.steps,
-                    epoch=epoch,
-                    epochs=self.options.epochs,
+                    steps=self.plan.steps,
+                    epoch=self.plan.epoch_of(self.position.step),
+                    epochs=self.plan.epochs,
                     loss=loss,
                     accuracy=accuracy,
                     examples_per_second=self.pace.examples_per_second,
-                    seconds_left=self.pace.seconds_left,
+                    seconds_left=self._seconds_left(),
                 )
             )
 
-    def _rows_left(self) -> int:
-        epochs, within = divmod(self.position.step, self.steps_per_epoch)
-        return self.rows * (self.options.epochs - epochs) - within * self.rows_per_step
+    def _seconds_left(self) -> float | None:
+        """Until the last step, or until the time is up."""
+        until = [self.pace.seconds_left]
+        if self.plan.seconds is not None:
+            until.append(max(self.plan.seconds - self.seconds, 0.0))
+        return min((seconds for seconds in until if seconds is not None), default=None)
 
-    def _to_device(self, batch: Mapping[str, torch.Tensor]) -> dict[str, torch.Tensor]:
-        return {name: tensor.to(self.device, non_blocking=True) for name, tensor in batch.items()}
+    def _rows_left(self) -> int | None:
+        if self.plan.steps is None:
+            return None
+        rows_per_step = len(self.task.training.lengths) / self.plan.steps_per_epoch
+        return round((self.plan.steps - self.position.step) * rows_per_step)

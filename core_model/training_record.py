@@ -16,7 +16,7 @@ if TYPE_CHECKING:
     from core_model.tasks.training_task import Examples
 
 NAME = "training_record.json"
-PACKAGES = ("torch", "transformers", "tokenizers", "accelerate", "safetensors", "numpy", "codecarbon")
+PACKAGES = ("torch", "transformers", "tokenizers", "accelerate", "safetensors", "numpy", "codecarbon", "peft")
 
 
 class TrainingRecord(BaseModel):
@@ -28,8 +28,12 @@ class TrainingRecord(BaseModel):
         architecture: the shape of a model from scratch.
         data, evaluation_data: name, sha256, rows, columns, and rows whose end was cut.
         options: every option, defaults filled in.
-        history: per epoch: step, training loss, and the evaluation with its n.
-        chosen: which step's weights these are, and why.
+        parameters, trained_parameters: of the model, and how many of them (or of its adapters) were trained.
+        adapters: rank, scale and layers of low-rank adapters, which are merged into these weights and lie in
+            `adapter/`; null without.
+        history: per evaluation (or epoch, without evaluation rows): step, seconds so far, training loss since the one
+            before, and the evaluation with its n. With a moving average of the weights it is that which was evaluated.
+        chosen: which step's weights these are, why, and what ended the run.
         steps: optimizer steps done.
         examples_per_second: rows per second of training steps; evaluation and saving are not in it.
         seconds: wall time of all sessions.
@@ -51,6 +55,8 @@ class TrainingRecord(BaseModel):
     architecture: dict[str, Any] | None
     labels: list[str]
     parameters: int
+    trained_parameters: int | None = None
+    adapters: dict[str, Any] | None = None
     data: dict[str, Any]
     evaluation_data: dict[str, Any] | None
     options: dict[str, Any]
@@ -92,6 +98,7 @@ def describe_data(table: Table, examples: Examples) -> dict[str, Any]:
         "rows": table.rows,
         "text_column": table.text_column,
         "pair_column": table.pair_column,
+        "reference_column": table.reference_column,
         "label_column": table.label_column,
         "longest_row_tokens": int(examples.lengths.max()),
         "rows_cut": examples.cut,

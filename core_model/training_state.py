@@ -1,12 +1,13 @@
 """A training run set down on disk, so that one that was killed goes on to the very weights it would have had.
 
-Set down are the weights, the optimizer's moments, the step, and what the record has collected so far. Everything else
-follows from (options, step): the learning rate, the order of rows, and the random numbers of dropout, which are seeded
-anew for each step. Tensors are safetensors, the rest is JSON: reading a state runs nothing.
+Set down are the weights that are trained (of adapters, these alone), their moving average where there is one, the
+optimizer's moments, the step, and what the record has collected so far. Everything else follows from (options, step):
+the learning rate, the order of rows, and the random numbers of dropout, which are seeded anew for each step. Tensors
+are safetensors, the rest is JSON: reading a state runs nothing.
 
     DIR/.training_state/state.json             names the tensors; written last, so that a state is whole or absent
-    DIR/.training_state/step-120.safetensors   "model/NAME", "optimizer/KEY/NAME"
-    DIR/.training_state/best-80.safetensors    weights of the best epoch, with early stopping
+    DIR/.training_state/step-120.safetensors   "model/NAME", "optimizer/KEY/NAME", "average/NAME"
+    DIR/.training_state/best-80.safetensors    weights of the best evaluation, with early stopping
     DIR/.training_state/tokenizer.json         of a model from scratch
 """
 
@@ -25,8 +26,10 @@ from core_model.files import replace_file, write_atomically
 if TYPE_CHECKING:
     import torch
 
+    from core_model.weight_average import WeightAverage
+
 FOLDER = ".training_state"
-FORMAT = 1
+FORMAT = 2
 
 
 @dataclass
@@ -35,8 +38,8 @@ class Position:
 
     Attributes:
         step: optimizer steps done.
-        history: one entry for each finished and evaluated epoch.
-        epoch_loss, epoch_units: sum of the losses of the epoch under way, and their number.
+        history: one entry for each evaluation, or for each epoch where there are no evaluation rows.
+        loss_sum, loss_units: sum of the training losses since the last of these entries, and their number.
         best_step, best_loss: the best evaluation so far, with early stopping.
         rows, training_seconds: rows that went through a training step, and how long those steps took.
         seconds: wall time of all sessions so far, from loading to now.
@@ -50,8 +53,8 @@ class Position:
 
     step: int = 0
     history: list[dict[str, Any]] = field(default_factory=list)
-    epoch_loss: float = 0.0
-    epoch_units: int = 0
+    loss_sum: float = 0.0
+    loss_units: int = 0
     best_step: int | None = None
     best_loss: float | None = None
     rows: int = 0
@@ -78,13 +81,20 @@ class StateFolder:
         return (self.folder / "state.json").is_file()
 
     def save(
-        self, position: Position, identity: Mapping[str, Any], model: torch.nn.Module, optimizer: torch.optim.Optimizer
+        self,
+        position: Position,
+        identity: Mapping[str, Any],
+        model: torch.nn.Module,
+        optimizer: torch.optim.Optimizer,
+        average: WeightAverage | None = None,
     ) -> None:
         """Set a run down. When the disk is full the previous state stands.
 
         Raises: OutputUnwritable.
         """
         tensors = {f"model/{name}": tensor for name, tensor in weights(model).items()}
+        if average is not None:
+            tensors |= {f"average/{name}": tensor for name, tensor in average.tensors.items()}
         for name, parameter in model.named_parameters():
             for key, value in optimizer.state.get(parameter, {}).items():
                 tensors[f"optimizer/{key}/{name}"] = value
@@ -95,8 +105,14 @@ class StateFolder:
         self._sweep("step-*.safetensors", keep=name)
         self._sweep("best-*.safetensors", keep=f"best-{position.best_step}.safetensors")
 
-    def load(self, identity: Mapping[str, Any], model: torch.nn.Module, optimizer: torch.optim.Optimizer) -> Position:
-        """Take a run up again: weights and moments are put in place.
+    def load(
+        self,
+        identity: Mapping[str, Any],
+        model: torch.nn.Module,
+        optimizer: torch.optim.Optimizer,
+        average: WeightAverage | None = None,
+    ) -> Position:
+        """Take a run up again: weights, their average and moments are put in place.
 
         Raises: OptionUnfit when it was another run (naming the field that differs); CheckpointDamaged when its files
             do not fit each other.
@@ -104,14 +120,19 @@ class StateFolder:
         state = self._read()
         refuse_other_run(state["identity"], identity, where=self.folder)
         tensors = self._tensors(state["tensors"])
-        put_weights(model, {n.removeprefix("model/"): t for n, t in tensors.items() if n.startswith("model/")})
+
+        def under(prefix: str) -> dict[str, torch.Tensor]:
+            return {n.removeprefix(prefix): t for n, t in tensors.items() if n.startswith(prefix)}
+
+        put_weights(model, under("model/"))
+        if average is not None:
+            average.load(under("average/"))
         parameters = dict(model.named_parameters())
-        for full, tensor in tensors.items():
-            if full.startswith("optimizer/"):
-                _, key, name = full.split("/", 2)
-                parameter = parameters[name]
-                # "step" stays where AdamW wants it: with the parameter when fused.
-                optimizer.state[parameter][key] = tensor.to(parameter.device, copy=True)
+        for full, tensor in under("optimizer/").items():
+            key, name = full.split("/", 1)
+            parameter = parameters[name]
+            # "step" stays where AdamW wants it: with the parameter when fused.
+            optimizer.state[parameter][key] = tensor.to(parameter.device, copy=True)
         return Position(**state["position"])
 
     def save_best(self, step: int, model: torch.nn.Module) -> None:
@@ -185,12 +206,16 @@ def refuse_other_run(was: Mapping[str, Any], now: Mapping[str, Any], *, where: P
 
 
 def weights(model: torch.nn.Module) -> dict[str, torch.Tensor]:
-    """A model's parameters and buffers by name; tensors that share memory (tied embeddings) once."""
+    """A model's trained parameters and its buffers by name; tensors that share memory (tied embeddings) once.
+
+    What is frozen is the base's, which a run names by its hash.
+    """
+    frozen = {p.data_ptr() for p in model.parameters() if not p.requires_grad and p.numel()}
     seen: set[tuple[int, tuple[int, ...]]] = set()
     found = {}
     for name, tensor in model.state_dict().items():
         where = (tensor.data_ptr(), tuple(tensor.shape))
-        if where not in seen or not tensor.numel():
+        if tensor.data_ptr() not in frozen and (where not in seen or not tensor.numel()):
             seen.add(where)
             found[name] = tensor
     return found

@@ -56,7 +56,7 @@ def _bar() -> Iterator[Tell]:
 
 def line(said: Progress) -> str:
     """One line: where, loss, accuracy, speed, time left."""
-    where = f"epoch {said.epoch} of {said.epochs}, step {said.step:,} of {said.steps:,}"
+    where = f"epoch {_of(said.epoch, said.epochs)}, step {_of(said.step, said.steps)}"
     parts = [f"{where}, {said.stage}" if said.stage != "training" else where]
     if said.loss is not None:
         parts.append(f"{'evaluation loss' if said.stage == 'evaluated' else 'loss'} {said.loss:.4f}")
@@ -67,6 +67,10 @@ def line(said: Progress) -> str:
     if said.seconds_left is not None:
         parts.append(f"{duration(said.seconds_left)} left")
     return ", ".join(parts)
+
+
+def _of(done: int, all_of_it: int | None) -> str:
+    return f"{done:,}" if all_of_it is None else f"{done:,} of {all_of_it:,}"
 
 
 def duration(seconds: float) -> str:

@@ -287,8 +287,8 @@ def test_base_and_architecture_together_or_neither_are_refused(tmp_path: Path):
     refused(tmp_path, OptionUnfit, "neither", base=None)
 
 
-def test_a_task_that_is_not_there_yet_is_refused(tmp_path: Path):
-    refused(tmp_path, OptionUnfit, "--task classification", options=TrainingOptions(task=Task.SUMMARIZATION))
+def test_a_task_that_cannot_be_trained_is_refused(tmp_path: Path):
+    refused(tmp_path, OptionUnfit, "--task classification", options=TrainingOptions(task=Task.FEATURE_EXTRACTION))
 
 
 def test_the_base_is_never_overwritten(tmp_path: Path):
