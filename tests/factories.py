@@ -163,3 +163,37 @@ class StubWriter:
         self.forward_passes += len(questions)
         texts = tuple(self.write(*row) for row in zip(questions, contexts, strict=True))
         return SpanAnswers(texts, np.full(len(texts), -1.0))
+
+
+def stub_writing_subject(
+    task: Task,
+    *,
+    texts: Sequence[str],
+    references: Sequence[str] | None = None,
+    pairs: Sequence[str] | None = None,
+    groups: dict[str, Sequence[str]] | None = None,
+    training: dict[str, Sequence[str]] | None = None,
+    write: Callable[..., str] = str,
+    nats: Callable[..., float] = len,
+) -> Any:
+    """A Subject of a task whose answer is a text or a likelihood, over planted rows and planted words.
+
+    Args:
+        training: `texts`, and `references` and `pairs` where the task has them.
+        write, nats: as in StubWriter.
+    """
+    from audit.subject import Subject
+    from core_model.data import Table
+
+    def table(name: str, groups: Any = None, **columns: Any) -> Table:
+        return Table.from_rows(name=name, groups=groups or {}, synthetic=True, **columns)
+
+    checkpoint = stub_checkpoint(())
+    checkpoint.task = task
+    checkpoint.name = "planted"
+    return Subject(
+        checkpoint=checkpoint,
+        data=table("planted", groups, texts=texts, references=references, pairs=pairs),
+        predictor=StubWriter(write, nats),
+        training=table("planted training rows", **training) if training else None,
+    )

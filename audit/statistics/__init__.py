@@ -6,7 +6,7 @@ from audit.statistics.estimate import Estimate
 from audit.statistics.group_table import group_counts, rate_parts, rates, resampled_counts
 from audit.statistics.multiplicity import benjamini_hochberg, holm, p_value_against_limit
 from audit.statistics.paired import paired_bootstrap_rows, paired_bootstrap_table
-from audit.statistics.power import minimum_detectable_effect
+from audit.statistics.power import minimum_detectable_difference, minimum_detectable_effect
 from audit.statistics.proportions import (
     difference_of_proportions,
     paired_difference_of_proportions,
@@ -33,6 +33,7 @@ __all__ = [
     "holm",
     "largest_minus_smallest",
     "largest_of_ranges",
+    "minimum_detectable_difference",
     "minimum_detectable_effect",
     "p_value_against_limit",
     "paired_bootstrap_rows",

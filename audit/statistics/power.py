@@ -8,6 +8,7 @@ from audit.statistics.estimate import Estimate
 from audit.statistics.proportions import normal_quantile
 
 PAIRED = "McNemar's test, normal power (Connor 1987; Card et al. 2020, arXiv:2010.06595)"
+PAIRED_MEAN = "paired z-test, normal power (Card et al. 2020, arXiv:2010.06595)"
 UNPAIRED = "two-proportion z-test, normal power (Card et al. 2020, arXiv:2010.06595)"
 
 
@@ -55,3 +56,32 @@ def minimum_detectable_effect(
         low, high = (middle, high) if shortfall(middle) > 0 else (low, middle)
     method = PAIRED if paired_disagreement is not None else UNPAIRED
     return Estimate(high, None, None, n, method, reason="a planning figure: it follows from n, rate, power and alpha")
+
+
+def minimum_detectable_difference(
+    n: int, spread: float, *, correlation: float = 0.5, power: float = 0.8, alpha: float = 0.05
+) -> Estimate:
+    """The smallest difference in a mean over rows that n rows would show between two systems on the same rows.
+
+    Args:
+        n: rows.
+        spread: standard deviation of what single rows contribute to one system's number, in its unit.
+        correlation: of the two systems' rows; rows that are hard for both make it high, and the difference easier to
+            see. A guess until the second system is there.
+        power: chance to find a difference of this size.
+        alpha: two-sided level of the test.
+    Returns: an Estimate without an interval (it is a plan, not a measurement), in the unit of `spread`.
+    Raises: ValueError for arguments outside their range.
+    Source: Card et al. 2020, arXiv:2010.06595; paired z-test, normal power.
+    """
+    if not (-1 <= correlation <= 1 and 0 < power < 1 and 0 < alpha < 1 and spread >= 0):
+        raise ValueError(f"correlation {correlation}, power {power}, alpha {alpha} or spread {spread} is out of range")
+    if n < 2:
+        return Estimate.absent("fewer than 2 rows")
+    if spread == 0:
+        return Estimate.absent("every row says the same: nothing is known of how rows differ", n=n)
+    z = normal_quantile(1 - alpha / 2) + normal_quantile(power)
+    value = z * spread * sqrt(2 * (1 - correlation)) / sqrt(n)
+    return Estimate(
+        value, None, None, n, PAIRED_MEAN, reason="a planning figure: it follows from n and the rows' spread"
+    )

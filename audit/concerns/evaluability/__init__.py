@@ -1,25 +1,31 @@
 """Evaluability: how good is the model, and can these rows tell?
 
-What it measures  Accuracy, balanced accuracy, macro-F1 and AUROC; precision, recall and F1 of each label; the distance
-                  to answering the commonest label always. Then the test itself: the smallest difference that it could
-                  show, and how many of its rows stand in the training rows or twice among themselves.
-How to read it    Two models whose accuracies differ by less than the minimum detectable effect cannot be ranked by
-                  these rows. A row that stood in the training data measures memory: `accuracy_without_overlap` leaves
-                  such rows out, `leakage_inflation` says what they add. Without training data this is not measured.
+What it measures  Of a classifier: accuracy, balanced accuracy, macro-F1 and AUROC; precision, recall and F1 of each
+                  label. Of what writes or foresees text: BLEU and chrF, ROUGE, exact match and token F1, or perplexity
+                  and bits per byte, also by length of the text. The distance to a system that needs no model (the
+                  commonest label, the source copied, the first words, frequencies of bytes). Then the test itself: the
+                  smallest difference that it could show, and how many of its rows stand in the training rows or twice
+                  among themselves.
+How to read it    Two models that differ by less than the minimum detectable effect cannot be ranked by these rows. A
+                  row that stood in the training data measures memory: `accuracy_without_overlap` (or that of the task's
+                  own metric) leaves such rows out, `leakage_inflation` says what they add. Without training data this
+                  is not measured. A number under another signature is another number.
 How to mend it    Take the overlapping rows out: `test_rows_without_overlap.csv` holds the others. Add rows where the
                   test is too small. Train longer, or on more rows, where the model is no better than guessing.
 Source            Wilson 1927; DeLong et al. 1988; Card et al. 2020, arXiv:2010.06595; Lee et al. 2022,
-                  arXiv:2107.06499.
+                  arXiv:2107.06499; Post 2018, arXiv:1804.08771 (signatures); Lin 2004 (ROUGE).
 """
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from typing import TYPE_CHECKING
 
 import numpy as np
 from pydantic import Field
 
+from audit.concerns.evaluability.corpus import corpus_evidence
+from audit.concerns.evaluability.corpus_leakage import whole_texts
 from audit.concerns.evaluability.figures import figures_of
 from audit.concerns.evaluability.findings import findings_of
 from audit.concerns.evaluability.leakage import (
@@ -39,6 +45,7 @@ from audit.concerns.evaluability.quality import (
 )
 from audit.evidence import Limit
 from audit.plugin import Concern, Evidence, Need, Options, Size, audit
+from core_model.evaluation import EVALUABLE
 from core_model.tasks import Task
 from reports.record import Scalar
 
@@ -66,6 +73,10 @@ class EvaluabilityOptions(Options):
         None, gt=0, le=1,
         description="share of rows on which exactly one of two compared models is right; guessed if unset",
     )  # fmt: skip
+    paired_correlation: float = Field(
+        0.5, ge=-1, lt=1,
+        description="correlation of two compared systems' rows where text is written; higher shows smaller differences",
+    )  # fmt: skip
 
 
 def planned_passes(size: Size, options: EvaluabilityOptions) -> Mapping[str, int]:
@@ -77,11 +88,20 @@ def planned_passes(size: Size, options: EvaluabilityOptions) -> Mapping[str, int
     concern=Concern.EVALUABILITY,
     needs={Need.LABELS},
     uses={Need.TRAINING_DATA},
-    tasks={Task.CLASSIFICATION},
+    tasks=EVALUABLE,
     forward_passes=planned_passes,
 )
 def evaluability(subject: Subject, options: EvaluabilityOptions, random: np.random.Generator) -> Evidence:
     """Task metrics with intervals, what the test could show, and what leaked into it."""
+    if subject.task is Task.CLASSIFICATION:
+        return _of_classifier(subject, options, random)
+    return corpus_evidence(
+        subject, random, limits=_limits(options), similarity=options.near_duplicate_similarity,
+        correlation=options.paired_correlation,
+    )  # fmt: skip
+
+
+def _of_classifier(subject: Subject, options: EvaluabilityOptions, random: np.random.Generator) -> Evidence:
     quality_random, label_random, leak_random = random.spawn(3)
     answers = Answers(subject.predictions, subject.targets, subject.labels)
     texts = whole_texts(subject.data)
@@ -106,13 +126,6 @@ def evaluability(subject: Subject, options: EvaluabilityOptions, random: np.rand
         tables={"test_rows_without_overlap": rows_of(subject.data, ~leaked.near)} if leaked and overlapping else {},
         settings={"paired_disagreement_taken": round(disagreement, 6), "power": 0.8, "alpha": 0.05},
     )
-
-
-def whole_texts(table: Table) -> Sequence[str]:
-    """What the model reads of each row: its text, and its second text where it has one."""
-    if table.pairs is None:
-        return table.texts
-    return [f"{text}\n{pair}" for text, pair in zip(table.texts, table.pairs, strict=True)]
 
 
 def rows_of(table: Table, chosen: np.ndarray) -> list[dict[str, Scalar]]:

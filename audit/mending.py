@@ -1,0 +1,35 @@
+"""The commands that mend, in the words of the task: which flags name which columns."""
+
+from __future__ import annotations
+
+import shlex
+from typing import TYPE_CHECKING
+
+from core_model.data_columns import roles_of
+
+if TYPE_CHECKING:
+    from audit.subject import Subject
+
+
+def column_flags(subject: Subject) -> str:
+    """`--source-column en --target-column de`, as this run's rows were read."""
+    roles, data = roles_of(subject.task), subject.data
+    named = [(roles.text, data.text_column), (roles.pair, data.pair_column), (roles.reference, data.reference_column)]
+    if roles.labels:
+        named.append(("--label-column", data.label_column or "label"))
+    return " ".join(f"{flag} {shlex.quote(column)}" for flag, column in named if flag and column)
+
+
+def train_command(subject: Subject, *more: str) -> str:
+    """`aboveboard train` of this checkpoint on its task, with more flags."""
+    start = f"aboveboard train --task {subject.task} --base CHECKPOINT --data TRAIN_FILE {column_flags(subject)}"
+    return " ".join([start, *more, "--out mended"])
+
+
+def audit_command(subject: Subject, *more: str, data: str = "TEST_FILE") -> str:
+    """`aboveboard audit` of this checkpoint on other rows, or with more flags."""
+    groups = [f"--group-column {shlex.quote(column)}" for column in subject.data.group_columns]
+    how = subject.generation
+    beams = [f"--beams {how.beams}"] if how.beams > 1 else []
+    start = f"aboveboard audit CHECKPOINT --data {data} --task {subject.task} {column_flags(subject)}"
+    return " ".join([start, *groups, *beams, *more])
