@@ -123,7 +123,7 @@ def read_weights(folder: Path) -> tuple[dict[str, Tensor], list[str]]:
 
 
 def count_parameters(tensors: Iterable[Tensor]) -> int:
-    """How many trained numbers there are: floats or rounded to int8, no buffers, and a matrix stored twice counted once.
+    """How many trained numbers there are: floats or int8, no buffers, and a matrix that is stored twice counted once.
 
     Stored twice are tied matrices (input and output embeddings): two-dimensional, equal in shape and in every byte.
     """

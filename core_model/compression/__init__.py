@@ -1,1 +1,1 @@
-"""Smaller checkpoints: int8 numbers (`quantization`), fewer attention heads (`heads`), fewer layers (`distillation`)."""
+"""Smaller checkpoints: int8 numbers, fewer attention heads, fewer layers."""

@@ -1,4 +1,4 @@
-"""Building a model of int8 numbers from its folder: the configuration's skeleton, int8 layers, and every tensor checked."""
+"""A model of int8 numbers, built from its folder: the configuration's skeleton, int8 layers, every tensor checked."""
 
 from __future__ import annotations
 

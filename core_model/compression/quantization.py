@@ -111,9 +111,11 @@ def rounded(weight: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:
     return (weight / scale).round().clamp(-LARGEST, LARGEST).to(torch.int8), scale
 
 
-def quantize(model: PreTrainedModel) -> PreTrainedModel:
+def quantize(model: PreTrainedModel, *, float_words: bool = False) -> PreTrainedModel:
     """Round a model's matrices in place, and say so in its configuration.
 
+    Args:
+        float_words: keep the table of words as it is.
     Raises: TaskUnfit where it has no linear layer to round (GPT-2's are of a kind of their own).
     """
     names = list(_inner_linears(model))
@@ -122,7 +124,7 @@ def quantize(model: PreTrainedModel) -> PreTrainedModel:
             f"{type(model).__name__} has no linear layer inside that int8 rounding knows",
             mend="--method prune-heads or --method distill",
         )
-    words = _own_table(model)
+    words = None if float_words else _own_table(model)
     swap(model, [*names, *([words] if words else [])])
     ignored = [name for name, module in model.named_modules() if type(module) is nn.Linear]
     model.config.quantization_config = write_scheme(ignored=ignored, table=words)
@@ -133,7 +135,7 @@ def swap(model: nn.Module, names: list[str]) -> None:
     """Put int8 twins in the place of these modules."""
     for name in names:
         parent, _, last = name.rpartition(".")
-        module = model.get_submodule(name)
+        module: Any = model.get_submodule(name)
         twin = Int8Embedding.of(module) if isinstance(module, nn.Embedding) else Int8Linear.of(module)
         setattr(model.get_submodule(parent), last, twin)
 

@@ -15,6 +15,7 @@ from core_model.errors import TaskUnfit
 WEIGHTS = {"num_bits": 8, "type": "int", "symmetric": True, "strategy": "channel", "dynamic": False}
 ACTIVATIONS = {"num_bits": 8, "type": "int", "symmetric": True, "strategy": "token", "dynamic": True}
 METHOD, FORMAT = "compressed-tensors", "int-quantized"
+SCHEME = "int8 weights (one scale a channel), int8 activations (one scale a token)"
 
 
 def write_scheme(*, ignored: Sequence[str], table: str | None) -> dict[str, Any]:
@@ -47,7 +48,7 @@ def read_scheme(config: Mapping[str, Any], path: Path) -> str | None:
     if isinstance(groups, dict) and (said.get("quant_method"), said.get("format")) == (METHOD, FORMAT):
         with suppress(AttributeError):
             if all(_is_ours(group) for group in groups.values()):
-                return "int8 weights (one scale a channel), int8 activations (one scale a token)"
+                return SCHEME
     how = said.get("quant_method") if isinstance(said, dict) else said
     raise TaskUnfit(
         f"{path}: its weights are quantized in a way that is not read here ({str(how)[:60]})",

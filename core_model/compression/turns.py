@@ -1,4 +1,4 @@
-"""Two checkpoints asked in turns: seconds for the same rows, in the same process, minute for minute on the same machine.
+"""Two checkpoints asked in turns: seconds for the same rows, in one process, minute for minute on one machine.
 
 A machine is quicker at one moment than at the next. In turns, both sides meet the same moments, and the ratio of their
 times is steadier than either time.

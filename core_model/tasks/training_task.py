@@ -78,6 +78,19 @@ class TrainingTask(Protocol):
         ...
 
 
+class Wrap(Protocol):
+    """Puts something around a task: the same task to the trainer, with another loss."""
+
+    @property
+    def identity(self) -> Mapping[str, Any]:
+        """What a resumed run must share with this one, beside options and data."""
+        ...
+
+    def __call__(self, task: TrainingTask) -> TrainingTask:
+        """The task as it will be trained."""
+        ...
+
+
 def preparer(task: Task) -> Callable[..., TrainingTask]:
     """The function `prepare` of a task's file.
 

@@ -1,0 +1,93 @@
+"""The page of a compression: what became smaller and quicker, and what that did to the answers."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, replace
+
+from reports.document import markup, states
+from reports.document.page import page
+from reports.document.rows import Anchors, figure_view
+from reports.document.states import State
+from reports.numbers import ABSENT, measured, number
+from reports.trade import COUNTED, Line, Number, Trade
+
+TRADE_ELEMENT = '<script type="application/json" id="compression">'
+
+STATES = {
+    "worse": replace(states.FAIL, word="worse"),
+    "better": replace(states.PASS, word="better"),
+    "changed": replace(states.INCONCLUSIVE, word="changed"),
+    "unchanged": replace(states.INFORMATIVE, word="unchanged"),
+    "no evidence of change": replace(states.INFORMATIVE, word="no evidence of change"),
+    "not measured": states.NOT_MEASURED,
+}
+_DIRECTION = {"lower": "lower is better", "higher": "higher is better", "none": ""}
+
+
+@dataclass(frozen=True)
+class Cell:
+    """One number: its value, and under it the interval or why there is none."""
+
+    value: str
+    under: str
+
+
+@dataclass(frozen=True)
+class TradeRow:
+    """One line of the table."""
+
+    kind: str
+    name: str
+    unit: str
+    direction: str
+    before: Cell
+    after: Cell
+    change: Cell
+    how: str
+    n: str
+    state: State
+
+
+def trade_html(trade: Trade) -> str:
+    """The trade as one HTML document that needs nothing else; the same trade gives the same bytes."""
+    rows = [_row(line) for line in trade.lines]
+    return page(
+        "trade.html",
+        footer=markup.page_footer(trade.after.sha256, "compression"),
+        embedded=markup.data_element(TRADE_ELEMENT, trade.model_dump_json()),
+        trade=trade,
+        rows=rows,
+        tiles=[row for row in rows if row.state.word in ("better", "worse")][:6],
+        view=figure_view(trade.figure, Anchors()),
+        sides=[("Before", trade.before), ("After", trade.after)],
+        settings=list(trade.settings.items()),
+    )
+
+
+def _row(line: Line) -> TradeRow:
+    change = _cell(line.change, sign=line.change_is == "difference")
+    if line.change_is == "ratio" and line.change.value is not None:
+        change = replace(change, value=f"× {change.value}")
+    method = line.change.method or ""
+    paired = "same rows" if line.paired else ""
+    return TradeRow(
+        kind=line.kind,
+        name=line.name,
+        unit=line.unit,
+        direction=_DIRECTION[line.better],
+        before=_cell(line.before),
+        after=_cell(line.after),
+        change=change,
+        how="" if method == COUNTED else "; ".join(filter(None, [paired, method])),
+        n=number(line.change.n) if line.change.n else ABSENT,
+        state=STATES[line.conclusion],
+    )
+
+
+def _cell(found: Number, *, sign: bool = False) -> Cell:
+    value, interval = measured(found.value, found.interval)
+    if sign and found.value is not None and found.value > 0:
+        value = f"+{value}"
+    if found.interval is not None:
+        return Cell(value, interval)
+    return Cell(value, COUNTED if found.method == COUNTED else (found.reason or "no interval"))
