@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from core_model.batching import Ragged
+from core_model.class_weights import class_weights, class_weights_record, row_weights
 from core_model.errors import LabelsUnfit, OptionUnfit
 from core_model.mitigation import Mitigated, mitigate
 from core_model.tasks import Task
@@ -154,14 +155,15 @@ def prepare(
         raise OptionUnfit("there is neither a base nor an architecture", mend="--base CKPT or --architecture FILE.toml")
     length = length_limit(options.max_length, positions)
     give_padding(model, tokenizer)
+    training, weighed = _weighed(_training(mitigated, tokenizer, labels, length), options, labels)
     task = Classification(
         model=model,
         tokenizer=tokenizer,
         labels=labels,
         head=head,
-        training=_training(mitigated, tokenizer, labels, length),
+        training=training,
         evaluation=None if evaluation is None else _tokenize(evaluation, tokenizer, labels, length),
-        mitigation=mitigated.record,
+        mitigation={**mitigated.record, **weighed},
         notes=[*notes, *mitigated.notes],
     )
     check_ids(model, *(part.tokens for part in (task.training, task.evaluation) if part is not None))
@@ -228,6 +230,18 @@ def _training(
         weights=mitigated.weights,
         groups=mitigated.groups,
     )
+
+
+def _weighed(
+    training: ClassifiedTexts, options: TrainingOptions, labels: tuple[str, ...]
+) -> tuple[ClassifiedTexts, dict[str, Any]]:
+    """Training rows with the weights of their classes, where such were asked for; and the record of it."""
+    if options.class_weights is None:
+        return training, {}
+    by_class = class_weights(options.class_weights, labels, training.targets)
+    weights = row_weights(by_class, training.targets, training.weights)
+    record = class_weights_record(options.class_weights, labels, by_class, training.targets)
+    return replace(training, weights=weights), record
 
 
 def _tokenize(

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
+from functools import cached_property
 from itertools import chain, islice
 from typing import TYPE_CHECKING, Any
 
@@ -60,6 +61,11 @@ class Pairs:
     def lengths(self) -> np.ndarray:
         """Tokens of each row, source and target together, (rows,) int64: what a row costs."""
         return self.sources.lengths + self.targets.lengths
+
+    @cached_property
+    def sides(self) -> np.ndarray:
+        """Tokens of each row's source and of its target, (rows, 2) int64: each is padded for itself."""
+        return np.stack([self.sources.lengths, self.targets.lengths], axis=1)
 
     def units(self, rows: np.ndarray) -> int:
         """Each token of a target is one term of the loss."""
