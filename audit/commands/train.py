@@ -10,6 +10,8 @@ import click
 
 from audit.commands.arguments import json_option, print_json
 from audit.commands.mitigation_arguments import mitigation_options
+from audit.commands.option_groups import grouped
+from audit.commands.training_arguments import FLAGS, read_values, training_options
 from core_model.tasks import Task
 
 if TYPE_CHECKING:
@@ -20,7 +22,7 @@ if TYPE_CHECKING:
 COLUMNS = ("text_column", "pair_column", "label_column", "reference_column", "encoding")
 
 
-@click.command()
+@click.command(cls=grouped({**FLAGS, "Mitigations": [mitigation_options]}))
 @click.option("--task", default="classification", show_default=True, metavar="T", help="What the head will do.")
 @click.option(
     "--base", required=True, metavar="CKPT", help="Folder or hub id to fine-tune; 'none' begins from scratch."
@@ -32,7 +34,8 @@ COLUMNS = ("text_column", "pair_column", "label_column", "reference_column", "en
     help="TOML file with the shape of a model from scratch.",
 )
 @click.option("--data", required=True, metavar="FILE", help="Training rows: CSV, TSV, JSONL, Parquet, or a hub name.")
-@click.option("--eval-data", metavar="FILE", help="Rows for the evaluation after each epoch; never trained on.")
+@click.option("--eval-data", metavar="FILE", help="Rows for the evaluations on the way; never trained on.")
+@click.option("--out", required=True, type=click.Path(path_type=Path), metavar="DIR", help="Folder of the checkpoint.")
 @click.option(
     "--text-column",
     "--source-column",
@@ -57,34 +60,8 @@ COLUMNS = ("text_column", "pair_column", "label_column", "reference_column", "en
     help="Column of what the model should write: translation, summary, answer.",
 )
 @click.option("--encoding", metavar="NAME", help="Encoding of the data files, where it is not UTF-8.")
-@click.option("--epochs", type=int, metavar="N", help="Passes over the data. Default: 2.")
-@click.option(
-    "--learning-rate", type=float, metavar="X", help="Peak rate. Default: 5e-5 from a base, 5e-4 from scratch."
-)
-@click.option("--batch-size", type=int, metavar="N", help="Rows in a step. Default: 32.")
-@click.option("--seed", type=int, metavar="N", help="Seed of everything that is random. Default: 0.")
-@click.option("--schedule", metavar="linear|cosine", help="How the rate falls after warm-up. Default: linear.")
-@click.option(
-    "--warmup-share", type=float, metavar="X", help="Share of the steps in which the rate rises. Default: 0.1."
-)
-@click.option("--weight-decay", type=float, metavar="X", help="Decoupled weight decay. Default: 0.01.")
-@click.option("--clip-norm", type=float, metavar="X", help="Longest gradient; 0: never clipped. Default: 1.")
-@click.option(
-    "--label-smoothing", type=float, metavar="X", help="Share of a label spread over all classes. Default: 0."
-)
-@click.option(
-    "--early-stopping",
-    type=int,
-    metavar="PATIENCE",
-    help="Stop after so many epochs without a lower evaluation loss; keep the best.",
-)
+@training_options
 @mitigation_options
-@click.option("--max-length", type=int, metavar="N", help="Tokens of a row; longer ones are cut. Default: the model's.")
-@click.option("--checkpoint-every", type=int, metavar="N", help="Steps between saved states. Default: a minute apart.")
-@click.option("--precision", metavar="auto|float32|bf16", help="Of the forward pass. Default: bf16 where a GPU has it.")
-@click.option("--country", metavar="ISO3", help="Whose electricity, such as DEU. Default: WORLD.")
-@click.option("--resume", is_flag=True, help="Go on with the interrupted run in --out.")
-@click.option("--out", required=True, type=click.Path(path_type=Path), metavar="DIR", help="Folder of the checkpoint.")
 @json_option
 def train(
     *, task: str, base: str, architecture: Path | None, data: str, eval_data: str | None, resume: bool, out: Path,
@@ -93,7 +70,8 @@ def train(
     """Train or fine-tune a Transformer.
 
     Leaves a standard Hugging Face folder in --out, with training_record.json: data and options, evaluation, energy.
-    A run that was interrupted, or killed, goes on with --resume and ends with the same weights.
+    A run that was interrupted, or killed, goes on with --resume and ends with the same weights. Every option:
+    docs/training.md.
 
     Mitigations for what audits find: --reweigh, --reductions and --fairness-penalty for gaps between groups, --augment
     identity-swap for answers that change with the identity in the text, --augment token-dropout and word-order and
@@ -119,10 +97,9 @@ def train(
     from core_model.training_options import TrainingOptions
 
     columns = {name: flags.pop(name) for name in COLUMNS}
-    given = {name: value for name, value in flags.items() if value is not None}
-    if given.get("clip_norm") == 0:
-        given["clip_norm"] = None
-    options = checked(TrainingOptions, {"task": task, **given}, where="the command line", write="--{key} ...")
+    options = checked(
+        TrainingOptions, {"task": task, **read_values(flags)}, where="the command line", write="--{key} ..."
+    )
 
     from audit.commands.train_progress import progress_shown
     from core_model.architectures import read_architecture
@@ -169,8 +146,8 @@ def _rows(source: str, columns: dict[str, Any], flag: str, *, groups: tuple[str,
     except ColumnMissing as error:  # here the group column goes by another flag
         found, mend = (said.replace("--group-column", flag_of_groups) for said in (error.found, error.mend))
         raise ColumnMissing(found, mend=mend) from None
-    for what, column in table.guessed.items():
-        click.echo(f"guessed for {flag}: --{what.replace('_', '-')} {column}", err=True)
+    for what, name in table.guessed.items():
+        click.echo(f"guessed for {flag}: --{what.replace('_', '-')} {name}", err=True)
     return table
 
 
@@ -186,8 +163,11 @@ def _tell_result(result: TrainingResult, *, data: str, eval_data: str | None) ->
     record = result.record
     what = ", ".join(record.labels) or record.task
     say(f"checkpoint: {result.path}  ({record.parameters:,} parameters, {what})")
+    if record.adapters is not None:
+        say(f"adapters: {record.trained_parameters:,} parameters trained, in {record.adapters['folder']}/ and merged")
     chosen = record.chosen
-    say(f"weights: of epoch {chosen['epoch']} ({chosen['because']}), sha256 {record.model_sha256}")
+    where = f"step {chosen['step']:,}, epoch {chosen['epoch']}"
+    say(f"weights: of {where} ({chosen['because']}), sha256 {record.model_sha256}")
     if record.evaluation is not None:
         measures = ", ".join(f"{name} {value:.4f}" for name, value in record.evaluation.items() if name != "n")
         say(f"evaluation: {measures} over {record.evaluation['n']:,} {_units(record)}")

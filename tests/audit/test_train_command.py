@@ -120,7 +120,7 @@ def test_columns_that_were_guessed_are_said(tmp_path: Path):
         ({"--learning-rate": "nan"}, r"learning_rate = nan"),
         ({"--precision": "fp8"}, r"precision = 'fp8'(.|\n)*bf16"),
         ({"--task": "clasification"}, r"task = 'clasification'(.|\n)*classification"),
-        ({"--task": "summarization"}, r"--task classification"),
+        ({"--task": "feature-extraction"}, r"--task classification"),
         ({"--early-stopping": "2"}, "--eval-data"),
         ({"--country": "ATLANTIS"}, "ATLANTIS"),
         ({"--augment": "identity-swop"}, r"augment = 'identity-swop'(.|\n)*'identity-swap'"),
