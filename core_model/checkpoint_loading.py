@@ -52,7 +52,8 @@ def load_model(checkpoint: Checkpoint, dtype: str) -> PreTrainedModel:
         except Exception as error:  # transformers raises whatever its model code meets
             raise CheckpointDamaged(
                 f"{checkpoint.path}: {checkpoint.architecture} cannot be built from it: {_short(error)}",
-                mend="hold config.json against the weights, or save the model again with save_pretrained",
+                mend="hold config.json (and generation_config.json) against the weights, or save the model again with "
+                "save_pretrained",
             ) from error
     absent = sorted(report["missing_keys"])
     # An encoder taken from a larger model may lack its pooler, which no audit of features reads.

@@ -1,4 +1,4 @@
-"""Promises of the scores: those of a plain loop, whatever shares the batch; bytes of what was scored; each paid once."""
+"""Promises of the scores: those of a plain loop, whatever shares the batch; bytes of what is scored; each paid once."""
 
 from __future__ import annotations
 
@@ -238,7 +238,7 @@ def test_a_model_that_does_not_write_is_refused(tmp_path, opened):
 
 
 def test_a_model_that_writes_chooses_no_class(writer):
-    with pytest.raises(TaskUnfit, match="GPT2LMHeadModel writes text.*chooses a class"):
+    with pytest.raises(TaskUnfit, match=r"GPT2LMHeadModel writes text.*chooses a class"):
         predictor_of(writer("gpt2")).predict(["good"])
 
 
