@@ -70,8 +70,9 @@ def multipliers(theta: Array, there: Array) -> Array:
     Args:
         theta: of the same shape. there: (groups, events) bool, where the group has rows.
     """
+    theta = np.where(there, theta, -np.inf)
     shift = max(0.0, float(theta.max()))
-    powers = np.where(there, np.exp(theta - shift), 0.0)
+    powers = np.exp(theta - shift)
     return np.asarray(BOUND * powers / (np.exp(-shift) + powers.sum()))
 
 

@@ -11,7 +11,6 @@ from typing import TYPE_CHECKING, Any
 from core_model.augmentation import noise_record
 from core_model.checkpoint_loading import quiet
 from core_model.files import publish_files, unwritable_letters, write_atomically
-from core_model.mitigation_objective import objective_record
 from core_model.training_record import NAME, TrainingRecord, describe_data, hashes, read_record, tool, versions
 
 if TYPE_CHECKING:
@@ -57,6 +56,8 @@ def final_record(
     architecture: Architecture | None,
 ) -> TrainingRecord:
     """Everything but the hashes of the files, which are not written yet."""
+    from core_model.mitigation_objective import objective_record  # torch comes with it
+
     position, task = loop.position, loop.task
     chosen_step = position.best_step or position.step
     chosen = next(entry for entry in position.history if entry["step"] == chosen_step)

@@ -48,3 +48,17 @@ def table_of(rows: list[dict[str, Any]]) -> Table:
         groups={"sex": [row["sex"] for row in rows]},
         synthetic=True,
     )
+
+
+def unequal_rows(rows: int, seed: int) -> list[dict[str, Any]]:
+    """Merit is as frequent in either sex, but men are labelled positive more often than women of equal merit."""
+    random = np.random.default_rng(seed)
+    share = {("man", 1): 0.95, ("man", 0): 0.55, ("woman", 1): 0.45, ("woman", 0): 0.05}
+    made = []
+    for row in range(rows):
+        sex, merit = ("man", "woman")[row % 2], row // 2 % 2
+        label = int(random.random() < share[sex, merit])
+        words = [*random.choice(NOISE, 4), sex, ("bad", "good")[merit]]
+        random.shuffle(words)
+        made.append({"text": " ".join(words), "label": ("negative", "positive")[label], "sex": sex})
+    return made
