@@ -25,15 +25,18 @@ from core_model.corpus_metric import CorpusMetric
 Array = np.ndarray
 
 
-def estimate(metric: CorpusMetric, random: np.random.Generator, *, confidence: float = 0.95) -> Estimate:
+def estimate(
+    metric: CorpusMetric, random: np.random.Generator, *, confidence: float = 0.95, resamples: int = 2000
+) -> Estimate:
     """The metric of its rows, with its interval; absent without rows or where it does not exist on them."""
     if len(metric) == 0:
         return Estimate.absent("no rows")
     if metric.form == "share":
         return proportion(int(metric.statistics[:, 0].sum()), len(metric), confidence=confidence)
     if metric.form == "mean":
-        return bootstrap_mean(metric.statistics[:, 0], random, bounds=(0, 1), confidence=confidence)
-    return bootstrap_rows(metric.statistics, of_means(metric), random, confidence=confidence)
+        values = metric.statistics[:, 0]
+        return bootstrap_mean(values, random, bounds=(0, 1), confidence=confidence, resamples=resamples)
+    return bootstrap_rows(metric.statistics, of_means(metric), random, confidence=confidence, resamples=resamples)
 
 
 def paired_difference(a: CorpusMetric, b: CorpusMetric, random: np.random.Generator) -> Estimate:

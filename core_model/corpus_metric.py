@@ -57,6 +57,11 @@ class CorpusMetric:
         form: use it to rank rows, not to judge a system."""
         return np.asarray(self.value(self.statistics), dtype=np.float64)
 
+    @property
+    def scale(self) -> float:
+        """What a difference is measured by: 100 for points from 0 to 100, else 1."""
+        return 100.0 if "0 to 100" in self.unit else 1.0
+
     def select(self, rows: Array) -> CorpusMetric:
         """The same metric over some rows: indices, or (rows,) bool."""
         return CorpusMetric(

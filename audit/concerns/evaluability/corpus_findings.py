@@ -152,8 +152,7 @@ def _worst(subject: Subject, primary: CorpusMetric) -> list[Finding]:
 
 def _coarse_test(by_key: dict[str, Metric], subject: Subject, primary: CorpusMetric) -> list[Finding]:
     smallest = by_key[f"minimum_detectable_effect[metric={primary.name}]"]
-    scale = 100 if "0 to 100" in primary.unit else 1
-    if smallest.value is not None and smallest.value <= COARSE * scale:
+    if smallest.value is not None and smallest.value <= COARSE * primary.scale:
         return []
     shows = "no difference at all" if smallest.value is None else f"no difference below {smallest.value:.3g}"
     return [

@@ -1,8 +1,9 @@
 """Generalization: does what was learned hold on other rows, and does the model know where it does not?
 
-What it measures  The gap in accuracy and loss between training and test rows; calibration (expected calibration error,
-                  debiased, and Brier score); how accuracy rises when only the surest rows are answered (risk-coverage);
-                  and the slice of the data, by group, text length or predicted label, where accuracy is lowest.
+What it measures  The gap in accuracy (BLEU, ROUGE, token F1, bits per byte) and loss between training and test rows;
+                  calibration (expected calibration error, debiased, and Brier score) and how accuracy rises when only
+                  the surest rows are answered (risk-coverage), where an answer has a probability; and the slice of the
+                  data, by group, text length or predicted label, where the model does worst.
 How to read it    A large gap says that the model remembers rather than reads. A calibration error of 0.05 says that
                   its probabilities are off by 5 points on average. The worst slice was picked for being worst: its
                   interval is widened (Bonferroni) so that it still holds. The gap needs training data.
@@ -29,6 +30,7 @@ from audit.concerns.generalization.calibration import (
     selective_metrics,
     temperature_metrics,
 )
+from audit.concerns.generalization.corpus import corpus_evidence
 from audit.concerns.generalization.findings import findings_of
 from audit.concerns.generalization.gap import NEEDS_TRAINING, gap_metrics
 from audit.concerns.generalization.slices import (
@@ -40,6 +42,7 @@ from audit.concerns.generalization.slices import (
 )
 from audit.evidence import Limit
 from audit.plugin import Concern, Evidence, Need, Options, Size, audit
+from core_model.evaluation import EVALUABLE
 from core_model.predictions import Predictions
 from core_model.tasks import Task
 
@@ -47,17 +50,27 @@ if TYPE_CHECKING:
     from audit.subject import Subject
 
 
+SCORED = (Task.TRANSLATION, Task.SUMMARIZATION)
+
+
 class GeneralizationOptions(Options):
     """What can be set."""
 
     max_gap: float = Field(
-        0.1, gt=0, lt=1, description="largest accuracy gap allowed between training and test rows, share of rows"
+        0.1,
+        gt=0,
+        lt=1,
+        description="largest gap allowed between training and test rows, share of the metric's scale: 0.1 is 0.1 of "
+        "accuracy or ROUGE, 10 points of BLEU, 0.1 bits per byte",
     )
     max_ece: float = Field(
         0.05, gt=0, lt=1, description="largest expected calibration error allowed, mean distance of probabilities"
     )
     max_slice_gap: float | None = Field(
-        None, gt=0, lt=1, description="limit for how far the worst slice may lie below all other rows; none by default"
+        None,
+        gt=0,
+        lt=1,
+        description="limit for how far the worst slice may lie below all other rows, share of the scale; unset: none",
     )
     training_rows: int | None = Field(
         2000,
@@ -67,22 +80,35 @@ class GeneralizationOptions(Options):
 
 
 def planned_passes(size: Size, options: GeneralizationOptions) -> Mapping[str, int]:
-    """The test rows, and a sample of the training rows (or all of them, which other audits may share)."""
-    if options.training_rows is None or size.training_rows <= options.training_rows:
-        return {"data": size.rows, "training data": size.training_rows}
-    return {"data": size.rows, "training sample": options.training_rows}
+    """The test rows, and a sample of the training rows (or all of them, which other audits may share).
+
+    Where text is written, the references are scored, too.
+    """
+    all_of_them = options.training_rows is None or size.training_rows <= options.training_rows
+    training = size.training_rows if all_of_them else int(options.training_rows or 0)
+    passes = {"data": size.rows, "training data" if all_of_them else "training sample": training}
+    return passes | ({"references": size.rows + training} if size.task in SCORED else {})
 
 
 @audit(
     concern=Concern.GENERALIZATION,
     needs={Need.LABELS},
     uses={Need.TRAINING_DATA, Need.GROUPS},
-    tasks={Task.CLASSIFICATION},
+    tasks=EVALUABLE,
     forward_passes=planned_passes,
     profiles={"quick": {"training_rows": 500}, "full": {"training_rows": None}},
 )
 def generalization(subject: Subject, options: GeneralizationOptions, random: np.random.Generator) -> Evidence:
     """The gap to the training rows, calibration and its mend, and the worst slice."""
+    if subject.task is Task.CLASSIFICATION:
+        return _of_classifier(subject, options, random)
+    return corpus_evidence(
+        subject, random, gap_limit=_limit(options, "max_gap"), slice_limit=_slice_limit(options),
+        most=options.training_rows,
+    )  # fmt: skip
+
+
+def _of_classifier(subject: Subject, options: GeneralizationOptions, random: np.random.Generator) -> Evidence:
     sample_random, gap_random, calibration_random, selective_random, mend_random = random.spawn(5)
     predictions, targets = subject.predictions, subject.targets
     train = training_sample(subject, options.training_rows, sample_random)
@@ -96,14 +122,13 @@ def generalization(subject: Subject, options: GeneralizationOptions, random: np.
     mended = mend_by_temperature(predictions, targets, mend_random)
     slices = slices_of(subject.texts, predictions.predicted, subject.labels, groups)
     judged = judge_slices(slices, predictions.predicted == targets)
-    slice_limit = _limit(options, "max_slice_gap") if options.max_slice_gap is not None else None
 
     metrics = [
         *gaps,
         *calibration,
         *temperature_metrics(mended),
         *selective,
-        *slice_metrics(judged, slice_limit),
+        *slice_metrics(judged, _slice_limit(options)),
     ]
     notes = []
     if train is None:
@@ -143,6 +168,10 @@ def training_sample(
 
 def _training_rows(subject: Subject) -> int:
     return 0 if subject.training is None else len(subject.training.texts)
+
+
+def _slice_limit(options: GeneralizationOptions) -> Limit | None:
+    return _limit(options, "max_slice_gap") if options.max_slice_gap is not None else None
 
 
 def _limit(options: GeneralizationOptions, name: str) -> Limit:

@@ -34,10 +34,18 @@ def slices_of(
         texts: (rows,). predicted: (rows,) class indices. labels: names of the classes.
         groups: column -> (rows,) values.
     """
-    columns = {name: np.asarray(values, dtype=object).astype(str) for name, values in groups.items()}
-    for name, values in ((LENGTH, length_quartiles(texts)), (PREDICTED, np.array(labels, dtype=object)[predicted])):
-        columns.setdefault(name, values.astype(str))  # a group column of that very name goes first
-    return [Slice(c, str(v), values == v) for c, values in columns.items() for v in sorted(set(values))]
+    return slices_by(groups, {LENGTH: length_quartiles(texts), PREDICTED: np.array(labels, dtype=object)[predicted]})
+
+
+def slices_by(groups: Mapping[str, np.ndarray], ours: Mapping[str, np.ndarray]) -> list[Slice]:
+    """A slice for each value of each column; a group column that is called as one of ours goes first.
+
+    Args:
+        groups, ours: column -> (rows,) values.
+    """
+    columns = {name: np.asarray(values, dtype=object).astype(str) for name, values in {**ours, **groups}.items()}
+    ordered = {name: columns[name] for name in dict.fromkeys([*groups, *ours])}
+    return [Slice(c, str(v), values == v) for c, values in ordered.items() for v in sorted(set(values))]
 
 
 def length_quartiles(texts: Sequence[str]) -> np.ndarray:
