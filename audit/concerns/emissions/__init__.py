@@ -1,8 +1,9 @@
 """Emissions: how much electricity and CO2e do 1,000 inferences take, and how did the training?
 
 What it measures  Energy (kWh) and emissions (g CO2e) per 1,000 inferences: the same sample of rows, tokenized and run
-                  through the model in batches, several times over, never from the cache. Training energy is read from
-                  the checkpoint's training record.
+                  through the model in batches, several times over, never from the cache. A text that is written is one
+                  inference, however many tokens it has; they are told beside it. Training energy is read from the
+                  checkpoint's training record.
 How to read it    The interval says how much the repeats differ. It does not say how far off the method is: the metrics
                   named `..._with_method_error` do. "Measured" means that a counter of the processor or accelerator
                   that worked was read; "estimated" means that constants of the hardware were multiplied by time and
@@ -30,10 +31,12 @@ from audit.concerns.emissions.repeats import (
     with_method_error,
 )
 from audit.evidence import Better, Limit, metric
+from audit.mending import column_flags
 from audit.plugin import Concern, Evidence, Options, Size, audit
-from audit.statistics.estimate import Estimate
+from audit.statistics import Estimate, bootstrap_mean
 from core_model.energy import ESTIMATE_ERROR, WORLD, EnergyUse, grid
 from core_model.errors import OptionUnfit
+from core_model.evaluation import EVALUABLE
 from core_model.tasks import Task
 from reports.record import Figure, Finding, Metric, Mitigation, Severity, Verdict
 
@@ -76,26 +79,29 @@ def _planned(size: Size, options: EmissionsOptions) -> Mapping[str, int]:
 
 @audit(
     concern=Concern.EMISSIONS,
-    tasks={Task.CLASSIFICATION},
+    tasks=EVALUABLE,
     forward_passes=_planned,
     profiles={"quick": {"repeats": 2}, "full": {"repeats": 10}},
 )
 def emissions(subject: Subject, options: EmissionsOptions, random: np.random.Generator) -> Evidence:
     """Energy and CO2e of inference, measured or estimated, and of the training, as recorded."""
+    [token_random] = random.spawn(1)
     rows = np.sort(random.permutation(len(subject.texts))[: options.rows_per_repeat])
-    texts = [subject.texts[int(row)] for row in rows]
-    pairs = None if subject.data.pairs is None else [subject.data.pairs[int(row)] for row in rows]
     worker = uncached_predictor(subject)
-    runs = run_repeats(worker, texts, pairs, repeats=options.repeats, country=options.country)
+    runs = run_repeats(subject, worker, subject.data.select(rows), repeats=options.repeats, country=options.country)
     place = runs.uses[0]
 
     limit = Limit(options.max_grams, "options.max_grams") if options.max_grams is not None else None
-    metrics = [*_inference_metrics(runs, place, limit), *_training_metrics(subject, place)]
+    metrics = [
+        *_inference_metrics(runs, place, limit),
+        *_token_metrics(runs, token_random),
+        *_training_metrics(subject, place),
+    ]
     return Evidence(
         metrics=metrics,
-        findings=_findings(metrics),
+        findings=_findings(metrics, subject),
         figures=_figures(runs),
-        notes=_notes(runs, place),
+        notes=[*_notes(runs, place), *_what_an_inference_is(subject, runs)],
         forward_passes=worker.forward_passes,
         settings={
             "country": place.country,
@@ -144,6 +150,40 @@ def _inference_metrics(runs: Repeats, place: EnergyUse, limit: Limit | None) -> 
             "Rows answered in a second of wall time, in batches, tokenization included.", better="higher",
         ),
     ]  # fmt: skip
+
+
+def _token_metrics(runs: Repeats, random: np.random.Generator) -> list[Metric]:
+    """Where a row is written or foreseen token by token: how many, and what they take."""
+    if runs.tokens is None:
+        return []
+    tokens = bootstrap_mean(runs.tokens, random)
+    kwh = Estimate.absent(runs.problem) if runs.problem else mean_of_repeats(runs.kwh_per_1000())
+    enough = tokens.value is not None and tokens.value > 0
+    each = scaled(kwh, 1 / float(tokens.value or 1)) if enough else Estimate.absent("no token was written or foreseen")
+    return [
+        metric(
+            "tokens_per_inference", tokens, unit="tokens per inference",
+            definition="Tokens written for a row, its end mark included, or foreseen of it.",
+        ),
+        metric(
+            "energy_per_1000_tokens", each, unit="kWh per 1,000 tokens", better="lower", volatile=True,
+            definition="Energy per 1,000 inferences over tokens per inference; reading the source is in it.",
+        ),
+    ]  # fmt: skip
+
+
+def _what_an_inference_is(subject: Subject, runs: Repeats) -> list[str]:
+    what = {
+        Task.LANGUAGE_MODELING: "the likelihood of a whole text",
+        Task.TRANSLATION: "a whole text, written token by token",
+        Task.SUMMARIZATION: "a whole text, written token by token",
+        Task.QUESTION_ANSWERING: "the answer to one question, all windows of its context read",
+    }.get(subject.task)
+    if what is None:
+        return []
+    tokens = f": {runs.tokens.mean():.1f} tokens on average" if runs.tokens is not None else ""
+    beams = f", with {subject.generation.beams} beams" if subject.generation.beams > 1 else ""
+    return [f"One inference is {what}{beams}{tokens}."]
 
 
 def _training_metrics(subject: Subject, place: EnergyUse) -> list[Metric]:
@@ -198,7 +238,7 @@ def _notes(runs: Repeats, place: EnergyUse) -> list[str]:
     ]
 
 
-def _findings(metrics: Sequence[Metric]) -> list[Finding]:
+def _findings(metrics: Sequence[Metric], subject: Subject) -> list[Finding]:
     broken = [m for m in metrics if m.verdict is Verdict.FAIL]
     return [
         Finding(
@@ -207,7 +247,8 @@ def _findings(metrics: Sequence[Metric]) -> list[Finding]:
             statement=f"1,000 inferences emit {m.value:.3g} g CO2e; the limit is {m.limit:.3g}.",
             metrics=[m.key],
             mitigation=Mitigation(
-                command="aboveboard train --base SMALLER_CHECKPOINT --data TRAIN_FILE --out DIR",
+                command=f"aboveboard train --task {subject.task} --base SMALLER_CHECKPOINT --data TRAIN_FILE "
+                f"{column_flags(subject)} --out smaller",
                 why="energy grows with the model's size; audit the smaller one and compare what it costs in accuracy",
             ),
             volatile=True,

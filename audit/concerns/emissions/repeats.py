@@ -11,9 +11,11 @@ import numpy as np
 
 from audit.statistics.estimate import Estimate
 from core_model.energy import ESTIMATE_ERROR, EnergyUse, measure_energy
+from core_model.predictions import Generations, Scores
 
 if TYPE_CHECKING:
     from audit.subject import PredictorLike, Subject
+    from core_model.data import Table
 
 WARM_UP_ROWS = 32
 
@@ -24,11 +26,13 @@ class Repeats:
 
     Attributes:
         rows: rows a repeat. seconds: wall time of each. uses: what the meter found in each.
+        tokens: (rows,) tokens written or foreseen for each row; None where a row is no matter of tokens.
     """
 
     rows: int
     seconds: np.ndarray
     uses: Sequence[EnergyUse]
+    tokens: np.ndarray | None = None
 
     @property
     def problem(self) -> str | None:
@@ -58,20 +62,22 @@ def uncached_predictor(subject: Subject) -> PredictorLike:
     return subject.predictor if like is None else like(subject.predictor)
 
 
-def run_repeats(
-    worker: PredictorLike, texts: Sequence[str], pairs: Sequence[str] | None, *, repeats: int, country: str
-) -> Repeats:
-    """The sample, run once for nothing (the first call loads the model), then `repeats` times."""
-    worker.predict(texts[:WARM_UP_ROWS], None if pairs is None else pairs[:WARM_UP_ROWS])
+def run_repeats(subject: Subject, worker: PredictorLike, sample: Table, *, repeats: int, country: str) -> Repeats:
+    """The sample, run once for nothing (the first call loads the model), then `repeats` times.
+
+    A row is asked what the subject's task asks: to be labelled, written, answered or foreseen, as a whole.
+    """
+    answers = subject.ask(sample.select(np.arange(min(WARM_UP_ROWS, sample.rows))), worker)
     device = str(getattr(worker, "device", "cpu"))
     uses, seconds = [], []
     for _ in range(repeats):
         with measure_energy(country=country, interval_seconds=1.0, device=device) as use:
             started = time.perf_counter()
-            worker.predict(texts, pairs)
+            answers = subject.ask(sample, worker)
             seconds.append(time.perf_counter() - started)
         uses.append(use)
-    return Repeats(len(texts), np.array(seconds), uses)
+    tokens = answers.tokens if isinstance(answers, Generations | Scores) else None
+    return Repeats(sample.rows, np.array(seconds), uses, tokens)
 
 
 def mean_of_repeats(values: np.ndarray) -> Estimate:

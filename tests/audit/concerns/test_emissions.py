@@ -17,8 +17,9 @@ from audit.concerns.emissions.repeats import mean_of_repeats, run_repeats, uncac
 from audit.plugin import Evidence, Size, plugin_of
 from audit.statistics import Estimate
 from core_model.energy import EnergyUse, measure_energy
+from core_model.tasks import Task
 from reports.record import AuditResult, Metric, Status, Verdict
-from tests.factories import stub_subject
+from tests.factories import stub_subject, stub_writing_subject
 
 Meter = Callable[..., None]
 
@@ -144,11 +145,22 @@ def test_a_real_model_is_run_each_time_although_the_shared_predictor_knows_its_a
     subject = Subject(checkpoint=opened, data=data, predictor=Predictor(opened))
     subject.predictor.predict(texts)
     worker = uncached_predictor(subject)
-    runs = run_repeats(worker, texts, None, repeats=3, country="WORLD")
+    runs = run_repeats(subject, worker, data, repeats=3, country="WORLD")
     assert worker.forward_passes == 4 * 20  # warm-up and three repeats, none of them remembered
     assert subject.predictor.forward_passes == 20
     assert (runs.kwh_per_1000() > 0).all() and (runs.seconds > 0).all()
     assert one(run(subject, repeats=2), "energy_per_1000_inferences").value > 0
+
+
+def test_a_text_that_is_written_is_one_inference_however_many_tokens_it_has(meter: Meter) -> None:
+    """50 texts of 4 tokens (3 words and an end) take 2 millionths of a kWh: 40 per 1,000 texts, 10 per 1,000 tokens."""
+    meter([2e-6, 2e-6])
+    texts = [f"a text {i}" for i in range(50)]
+    evidence = run(stub_writing_subject(Task.TRANSLATION, texts=texts, references=texts), repeats=2)
+    assert one(evidence, "energy_per_1000_inferences").value == pytest.approx(40e-6)
+    assert one(evidence, "tokens_per_inference").value == 4
+    assert one(evidence, "energy_per_1000_tokens").value == pytest.approx(10e-6)
+    assert evidence.notes[-1] == "One inference is a whole text, written token by token: 4.0 tokens on average."
 
 
 def test_the_world_is_the_default_and_a_country_changes_grams_and_not_energy(meter: Meter) -> None:
