@@ -15,6 +15,7 @@ import time
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
+from statistics import median
 from typing import TYPE_CHECKING, Any, Literal
 
 from pydantic import BaseModel, ConfigDict, Field
@@ -241,8 +242,9 @@ class _Search:
     ) -> TrainingRecord:
         """One training run, taken up where an earlier session left it."""
         again = trial.user_attrs.get("again")
-        if again is not None:  # its evaluations so far are not told again
-            for done, value in self.study.get_trials(deepcopy=False)[again].intermediate_values.items():
+        if again is not None:  # its evaluations so far may not be told again
+            watch.told = self.study.get_trials(deepcopy=False)[again].intermediate_values
+            for done, value in watch.told.items():
                 trial.report(value, done)
         return train(
             options, data=self.data, evaluation=self.evaluation, base=self.base, architecture=architecture,
@@ -272,7 +274,7 @@ class _Search:
         left = self.options.trials - place - 1
         seconds = None
         if self.took:
-            seconds = left * sum(self.took) / len(self.took)
+            seconds = left * median(self.took)  # the first trial of a session also loads libraries
             if training is not None and training.seconds_left is not None:
                 seconds += training.seconds_left
         best = best_of(self.study)
@@ -297,12 +299,14 @@ class _Watch:
 
     Attributes:
         began: whether a step was done.
+        told: evaluations of an earlier session of this trial.
     """
 
     search: _Search
     trial: Trial
     place: int
     began: bool = False
+    told: Mapping[int, float] = field(default_factory=dict)
 
     def __call__(self, said: Progress) -> None:
         """Raises: _Dropped; TaskUnfit when the evaluation has no such measure."""
@@ -316,7 +320,8 @@ class _Watch:
             done = said.epoch if said.steps is None else round(WHOLE * said.step / said.steps)
             if said.steps is None:
                 self.trial.set_user_attr("clocked", True)
-            self.trial.report(value, done)
+            if done not in self.told:
+                self.trial.report(value, done)
             if done != WHOLE and self.trial.should_prune():
                 where = f"after epoch {said.epoch}" if said.steps is None else f"after {done / WHOLE:.0%} of its steps"
                 raise _Dropped(f"{where} its best {objective} was worse than the median of the earlier trials'")

@@ -203,10 +203,13 @@ def _refuse_damaged(file: Path) -> None:
     try:
         with contextlib.closing(sqlite3.connect(f"{file.resolve().as_uri()}?mode=ro", uri=True)) as database:
             [[said]] = database.execute("PRAGMA integrity_check(1)").fetchall()
+            tables = {name for [name] in database.execute("SELECT name FROM sqlite_master WHERE type = 'table'")}
     except sqlite3.DatabaseError as error:
         raise _damaged(file, str(error)) from error
     if said != "ok":
         raise _damaged(file, str(said))
+    if tables and not tables >= {"studies", "trials", "version_info"}:  # none: killed before there were any
+        raise _damaged(file, f"a database of something else, with tables {', '.join(sorted(tables)[:5])}")
 
 
 def _damaged(file: Path, said: str) -> DataDamaged:

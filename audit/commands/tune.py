@@ -172,7 +172,7 @@ def _write(record: TuningRecord, out: Path, *, command: str) -> Path:
 
 
 def _command() -> str:
-    return shlex.join(["aboveboard", "tune", *(word for word in sys.argv[2:] if word != "--resume")])
+    return shlex.join(["aboveboard", *(word for word in sys.argv[1:] if word != "--resume")])
 
 
 def _tell(record: TuningRecord, result: TuningResult, page: Path) -> None:
