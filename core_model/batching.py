@@ -56,6 +56,18 @@ class Ragged:
         """Tokens of each row, (rows,) int64."""
         return np.diff(self.starts)
 
+    def row(self, number: int) -> np.ndarray:
+        """One sequence, (its tokens,) int32, without copying it."""
+        return self.values[self.starts[number] : self.starts[number + 1]]
+
+    def taken(self, rows: Sequence[int] | np.ndarray) -> Ragged:
+        """Some rows, in this order."""
+        lengths = self.lengths[rows]
+        starts = np.concatenate([[0], np.cumsum(lengths)]).astype(np.int64)
+        # Position of every token in the old array: its row's old start plus its place within the row.
+        within = np.arange(starts[-1]) - np.repeat(starts[:-1], lengths)
+        return Ragged(self.values[np.repeat(self.starts[:-1][rows], lengths) + within], starts)
+
     def padded(self, rows: np.ndarray, fill: int) -> np.ndarray:
         """Some rows as one matrix, (len(rows), longest of them) int64, filled on the right with `fill`."""
         begins = self.starts[rows]

@@ -93,8 +93,10 @@ def _records(predictor: Predictor, texts: list[str], settings: GenerationSetting
         sources, truncated = _sources(forward.tokenizer, texts, max_length, first_row=place.before)
     predictor.truncated += truncated
     kind = f"generation {settings.signature}"
-    names, first, of_row = distinct([name_of(kind, ids, device=forward.device.type) for ids in sources])
-    ids = Ragged.of([sources[row] for row in first])
+    names, first, of_row = distinct(
+        [name_of(kind, sources.row(row), device=forward.device.type) for row in range(len(sources))]
+    )
+    ids = sources.taken(first)
     writer = _writer(forward.model)
 
     def run(batch: np.ndarray) -> tuple[list[bytes], int]:
@@ -172,24 +174,26 @@ def _padded(ids: Ragged, batch: np.ndarray, pad: int, *, left: bool) -> dict[str
 
 def _sources(
     tokenizer: PreTrainedTokenizerBase, texts: list[str], max_length: int, *, first_row: int
-) -> tuple[list[list[int]], int]:
+) -> tuple[Ragged, int]:
     """What an encoder reads of each text, and how many were cut."""
-    sources: list[list[int]] = []
+    sources: list[Ragged] = []
     truncated = 0
     for start in range(0, len(texts), CHUNK):
         some = texts[start : start + CHUNK]
         found = tokenize(tokenizer, some, None, max_length)["input_ids"]
         truncated += len(rows_cut(tokenizer, some, None, found, max_length))
-        sources += found
-    empty = next((row for row, ids in enumerate(sources) if not ids), None)
-    if empty is not None:
-        raise DataDamaged(f"the text of row {first_row + empty + 1} (counted from 1) has no token", mend="leave it out")
-    return sources, truncated
+        empty = next((row for row, ids in enumerate(found) if not ids), None)
+        if empty is not None:
+            raise DataDamaged(
+                f"the text of row {first_row + start + empty + 1} (counted from 1) has no token", mend="leave it out"
+            )
+        sources.append(Ragged.of(found))
+    return Ragged.joined(sources), truncated
 
 
 def _beginnings(
     tokenizer: PreTrainedTokenizerBase, texts: list[str], room: int, *, first_row: int
-) -> tuple[list[list[int]], int]:
+) -> tuple[Ragged, int]:
     """What a decoder is to continue, at most `room` tokens of it, and how many were cut.
 
     An end mark that the tokenizer appends is taken off: a text that has ended is not continued. A text without a token
@@ -199,9 +203,10 @@ def _beginnings(
     ended = letter[-1:] == [tokenizer.eos_token_id]
     keeps_first = letter[:1] == [tokenizer.bos_token_id]
     nothing = tokenizer.bos_token_id if tokenizer.bos_token_id is not None else tokenizer.eos_token_id
-    beginnings: list[list[int]] = []
+    beginnings: list[Ragged] = []
     truncated = 0
     for start in range(0, len(texts), CHUNK):
+        prompts: list[list[int]] = []
         for row, ids in enumerate(tokenize(tokenizer, texts[start : start + CHUNK], None, None)["input_ids"]):
             prompt = ids[:-1] if ended else ids
             if not prompt and nothing is None:
@@ -214,5 +219,6 @@ def _beginnings(
             if len(prompt) > room:
                 truncated += 1
                 prompt = [prompt[0], *prompt[len(prompt) - room + 1 :]] if keeps_first and room > 1 else prompt[-room:]
-            beginnings.append(prompt)
-    return beginnings, truncated
+            prompts.append(prompt)
+        beginnings.append(Ragged.of(prompts))
+    return Ragged.joined(beginnings), truncated

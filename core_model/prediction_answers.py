@@ -34,21 +34,27 @@ RECORD = np.dtype([("start", "<i4"), ("end", "<i4"), ("logit", "<f4"), ("starts"
 
 
 @dataclass(frozen=True)
-class Window:
-    """A question with a part of its context, as token ids.
+class Windows:
+    """Questions, each with a part of its context, as token ids; a row's windows stand one behind the other.
 
     Attributes:
-        row: whose; ids, types: what the model reads.
-        first, last: the context's tokens are `ids[first:last + 1]`.
-        offsets: (last - first + 1, 2) where each of them stands in the context, in characters.
+        ids, types: what the model reads.
+        rows: (windows,) int64, whose.
+        first, last: (windows,) int64; the context's tokens are `ids.row(i)[first[i]:last[i] + 1]`.
+        offsets: of each window, (last - first + 1, 2) int32, where these tokens stand in the context, in characters.
+        truncated: questions of which something was cut.
     """
 
-    row: int
-    ids: list[int]
-    types: list[int] | None
-    first: int
-    last: int
-    offsets: np.ndarray
+    ids: Ragged
+    types: Ragged | None
+    rows: np.ndarray
+    first: np.ndarray
+    last: np.ndarray
+    offsets: list[np.ndarray]
+    truncated: int
+
+    def __len__(self) -> int:
+        return len(self.rows)
 
 
 def span_answers(predictor: Predictor, questions: Sequence[str], contexts: Sequence[str]) -> SpanAnswers:
@@ -58,16 +64,14 @@ def span_answers(predictor: Predictor, questions: Sequence[str], contexts: Seque
     scores: list[float] = []
     for place, some, other in windows(questions, contexts):
         assert other is not None  # noqa: S101  contexts were given
-        parts, truncated = read_windows(
+        parts = read_windows(
             predictor.forward.tokenizer, some, other, predictor.checkpoint.max_length, first_row=place.before
         )
-        predictor.truncated += truncated
+        predictor.truncated += parts.truncated
         records = _records(predictor, parts, place)
-        of_row: list[list[int]] = [[] for _ in some]
-        for number, part in enumerate(parts):
-            of_row[part.row].append(number)
-        for numbers, context in zip(of_row, other, strict=True):
-            text, score = _best([parts[n] for n in numbers], records[numbers], context)
+        starts = np.searchsorted(parts.rows, np.arange(len(some) + 1))
+        for context, start, end in zip(other, starts, starts[1:], strict=False):
+            text, score = _best(parts, records, range(start, end), context)
             texts.append(text)
             scores.append(score)
     return SpanAnswers(tuple(texts), np.array(scores, dtype=np.float64))
@@ -102,22 +106,27 @@ def best_spans(
     return found
 
 
-def _records(predictor: Predictor, parts: list[Window], place: Place) -> np.ndarray:
+def _records(predictor: Predictor, parts: Windows, place: Place) -> np.ndarray:
     """The record of each window, from the cache or the model, (windows,) of RECORD."""
     import torch
 
     forward = predictor.forward
+    nothing = np.zeros(0, dtype=np.int32)
     names, chosen, of_part = distinct(
         [
-            name_of("spans", part.ids, part.types or [], [part.first, part.last], device=forward.device.type)
-            for part in parts
+            name_of(
+                "spans",
+                parts.ids.row(i),
+                nothing if parts.types is None else parts.types.row(i),
+                np.array([parts.first[i], parts.last[i]]),
+                device=forward.device.type,
+            )
+            for i in range(len(parts))
         ]
     )
-    unique = [parts[i] for i in chosen]
-    ids = Ragged.of([part.ids for part in unique])
-    types = Ragged.of([part.types or [] for part in unique]) if parts and parts[0].types is not None else None
-    first = np.array([part.first for part in unique])
-    last = np.array([part.last for part in unique])
+    ids = parts.ids.taken(chosen)
+    types = None if parts.types is None else parts.types.taken(chosen)
+    first, last = parts.first[chosen], parts.last[chosen]
 
     def run(batch: np.ndarray) -> tuple[list[bytes], int]:
         with torch.inference_mode():
@@ -130,22 +139,25 @@ def _records(predictor: Predictor, parts: list[Window], place: Place) -> np.ndar
     return np.frombuffer(b"".join(answers), dtype=RECORD)[of_part]
 
 
-def _best(parts: list[Window], records: np.ndarray, context: str) -> tuple[str, float]:
-    """The best span over a row's windows, as text of the context, and its log-probability."""
-    best = int(np.argmax(records["logit"]))
-    part, record = parts[best], records[best]
-    begin = part.offsets[record["start"] - part.first][0]
-    end = part.offsets[record["end"] - part.first][1]
-    total = np.logaddexp.reduce(records["starts"].astype(float)) + np.logaddexp.reduce(records["ends"].astype(float))
-    return context[begin:end], min(0.0, float(record["logit"]) - float(total))
+def _best(parts: Windows, records: np.ndarray, own: range, context: str) -> tuple[str, float]:
+    """The best span over a row's `own` windows, as text of the context, and its log-probability."""
+    mine = records[own.start : own.stop]
+    best = own[int(np.argmax(mine["logit"]))]
+    span = records[best]
+    begin = parts.offsets[best][span["start"] - parts.first[best]][0]
+    end = parts.offsets[best][span["end"] - parts.first[best]][1]
+    total = np.logaddexp.reduce(mine["starts"].astype(float)) + np.logaddexp.reduce(mine["ends"].astype(float))
+    return context[begin:end], min(0.0, float(span["logit"]) - float(total))
 
 
 def read_windows(
     tokenizer: PreTrainedTokenizerBase, questions: list[str], contexts: list[str], max_length: int, *, first_row: int
-) -> tuple[list[Window], int]:
-    """Every window of every row, in order, and how many questions were cut.
+) -> Windows:
+    """Every window of every row, in order. A question may take half of the model's positions; its rest is cut.
 
-    A question may take half of the model's positions; its rest is cut.
+    Args:
+        first_row: where these rows begin in the caller's count, for messages.
+    Raises: TokenizerUnfit when the tokenizer does not say where a token stands; DataDamaged when a context has none.
     """
     if not tokenizer.is_fast:
         raise TokenizerUnfit(
@@ -154,7 +166,11 @@ def read_windows(
         )
     special = tokenizer.num_special_tokens_to_add(pair=True)
     longest_question = max(1, (max_length - special) // 2)
-    parts: list[Window] = []
+    has_types = "token_type_ids" in tokenizer.model_input_names
+    ids: list[Ragged] = []
+    types: list[Ragged] = []
+    places: list[tuple[int, int, int]] = []
+    offsets: list[np.ndarray] = []
     truncated = 0
     for start in range(0, len(questions), CHUNK):
         some, cut = _shortened(tokenizer, questions[start : start + CHUNK], longest_question)
@@ -171,17 +187,20 @@ def read_windows(
             verbose=False,
         )
         for encoding, row in zip(found.encodings, found["overflow_to_sample_mapping"], strict=True):
-            places = [place for place, sequence in enumerate(encoding.sequence_ids) if sequence == 1]
-            if not places:
+            inside = [place for place, sequence in enumerate(encoding.sequence_ids) if sequence == 1]
+            if not inside:
                 raise DataDamaged(
                     f"the context of row {first_row + start + row + 1} (counted from 1) has no token",
                     mend="leave it out",
                 )
-            first, last = places[0], places[-1]
-            types = encoding.type_ids if "token_type_ids" in tokenizer.model_input_names else None
-            offsets = np.array(encoding.offsets[first : last + 1], dtype=np.int64)
-            parts.append(Window(start + row, encoding.ids, types, first, last, offsets))
-    return parts, truncated
+            places.append((start + row, inside[0], inside[-1]))
+            offsets.append(np.array(encoding.offsets[inside[0] : inside[-1] + 1], dtype=np.int32))
+        ids.append(Ragged.of([encoding.ids for encoding in found.encodings]))
+        types.append(Ragged.of([encoding.type_ids for encoding in found.encodings]))
+    rows, first, last = np.array(places, dtype=np.int64).reshape(-1, 3).T
+    return Windows(
+        Ragged.joined(ids), Ragged.joined(types) if has_types else None, rows, first, last, offsets, truncated
+    )
 
 
 def _shortened(tokenizer: PreTrainedTokenizerBase, questions: list[str], longest: int) -> tuple[list[str], int]:

@@ -3,14 +3,15 @@
 On disk there is one SQLite file a scope. The scope is whatever the numbers depend on beside the input: checkpoint hash,
 length limit, number type, versions of the libraries. Several processes may share a file (write-ahead log, waiting for
 locks); a killed process loses the last second at most; a damaged file is begun anew; where nothing can be written, the
-cache stays in memory and says so once. A record holds logits, the request that computed them and a checksum; it
-holds no text, and its key is a hash. Nothing is pickled.
+cache stays in memory and says so once. A record holds numbers (logits, log-probabilities, spans, ids of the tokens that
+a model wrote), the request that computed them and a checksum; it holds no text, and its key is a hash. What a model
+wrote can be read again by whoever has its tokenizer: the folder is open to its owner alone. Nothing is pickled.
 
 The first write wins, here and between processes: an answer once given is not given differently later.
 
 Size: the folder is kept under `max_bytes` by deleting the scopes used longest ago when one is opened (never the one in
 use, so that a resumed run finds its own answers); a file that alone reaches the limit takes no more. Memory holds the
-newest `max_rows` answers.
+newest `max_rows` answers, or fewer where these are long (`MEMORY_BYTES`).
 """
 
 from __future__ import annotations
@@ -24,7 +25,6 @@ from collections.abc import Iterable, Mapping, Sequence
 from contextlib import suppress
 from hashlib import sha256
 from importlib.metadata import PackageNotFoundError, version
-from itertools import islice
 from pathlib import Path
 from typing import Protocol
 from zlib import crc32
@@ -35,6 +35,8 @@ import platformdirs
 REQUEST_BYTES = 8
 SECONDS_BETWEEN_COMMITS = 1.0
 SECONDS_TO_WAIT_FOR_A_LOCK = 30.0
+MEMORY_BYTES = 500_000_000
+BYTES_BESIDE_A_RECORD = 150  # its key, two objects and a place in a dictionary
 KEYS_PER_QUERY = 500  # SQLite takes at least 999 parameters
 FORWARD_VERSION = 1  # raised when our own way through the model changes the last bits
 
@@ -81,7 +83,8 @@ class PredictionCache:
         self.max_rows = max_rows
         self.path: Path | None = None
         self._scope: str | None = None
-        self._memory: dict[bytes, bytes] = {}  # key -> request, then float32 logits
+        self._memory: dict[bytes, bytes] = {}  # key -> request, then the record
+        self._memory_bytes = 0
         self._pending: dict[bytes, bytes] = {}  # not yet on disk
         self._disk: sqlite3.Connection | None = None
         self._writable = False
@@ -135,7 +138,7 @@ class PredictionCache:
         self._scope = text
 
     def lookup(self, keys: Sequence[bytes]) -> dict[bytes, bytes]:
-        """Those of `keys` that are known, each with its record: the request (8 bytes), then float32 logits."""
+        """Those of `keys` that are known, each with its record behind the request (8 bytes) that computed it."""
         found = {key: record for key in keys if (record := self._memory.get(key)) is not None}
         missing = [key for key in keys if key not in found]
         if self._disk is not None and missing:
@@ -167,7 +170,7 @@ class PredictionCache:
             return {}
         pending, self._pending = self._pending, {}
         theirs = self._to_disk(pending)
-        self._memory.update({key: record for key, record in theirs.items() if key in self._memory})
+        self._remember((key, record) for key, record in theirs.items() if key in self._memory)
         self._committed = time.monotonic()
         return theirs
 
@@ -179,9 +182,20 @@ class PredictionCache:
             self._disk = None
 
     def _remember(self, records: Iterable[tuple[bytes, bytes]]) -> None:
-        self._memory.update(records)
-        for key in list(islice(self._memory, max(0, len(self._memory) - self.max_rows))):
-            del self._memory[key]  # dictionaries keep their order: the oldest stand first
+        for key, record in records:
+            self._memory_bytes += len(record) + BYTES_BESIDE_A_RECORD
+            if (old := self._memory.get(key)) is not None:
+                self._memory_bytes -= len(old) + BYTES_BESIDE_A_RECORD
+            self._memory[key] = record
+        rows, size, too_old = len(self._memory), self._memory_bytes, []
+        for key, record in self._memory.items():  # dictionaries keep their order: the oldest stand first
+            if rows <= self.max_rows and size <= MEMORY_BYTES:
+                break
+            too_old.append(key)
+            rows, size = rows - 1, size - len(record) - BYTES_BESIDE_A_RECORD
+        for key in too_old:
+            del self._memory[key]
+        self._memory_bytes = size
 
     # ---- the disk
 

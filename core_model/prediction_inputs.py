@@ -89,8 +89,8 @@ def make_inputs(
     place[order] = np.arange(len(names))
     return Inputs(
         keys=[names[i] for i in order],
-        ids=_reordered(Ragged.joined(ids), order),
-        types=_reordered(Ragged.joined(types), order) if types else None,
+        ids=Ragged.joined(ids).taken(order),
+        types=Ragged.joined(types).taken(order) if types else None,
         of_row=place[of_row],
         truncated=truncated,
     )
@@ -138,11 +138,3 @@ def _key(ids: list[int], types: list[int] | None, salt: str) -> bytes:
     if types is not None and any(types):  # the text "a [SEP] b" and the pair ("a", "b") have equal ids
         hashed.update(np.asarray(types, dtype=np.int8).tobytes())
     return hashed.digest()
-
-
-def _reordered(ragged: Ragged, order: list[int]) -> Ragged:
-    lengths = ragged.lengths[order]
-    starts = np.concatenate([[0], np.cumsum(lengths)]).astype(np.int64)
-    # Position of every token in the old array: its row's old start plus its place within the row.
-    within = np.arange(starts[-1]) - np.repeat(starts[:-1], lengths)
-    return Ragged(ragged.values[np.repeat(ragged.starts[:-1][order], lengths) + within], starts)

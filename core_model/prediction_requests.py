@@ -128,16 +128,16 @@ def distinct(keys: Sequence[bytes]) -> tuple[list[bytes], np.ndarray, np.ndarray
     return names, rows, np.array([place[key] for key in keys], dtype=np.int64)
 
 
-def name_of(kind: str, *parts: Sequence[int], device: str) -> bytes:
+def name_of(kind: str, *parts: np.ndarray, device: str) -> bytes:
     """A key of 16 bytes for token ids.
 
     Args:
         kind: what is asked, with every setting that could change the record.
-        parts: one or more sequences of ids.
+        parts: one or more arrays of ids.
         device: kind of device; its last bits differ from another's.
     """
     salt = blake2b(kind.encode(), digest_size=16).digest()
     hashed = blake2b(digest_size=16, salt=salt, person=device.encode())
     for part in parts:
-        hashed.update(np.asarray([len(part), *part], dtype=np.int32).tobytes())
+        hashed.update(np.int32(len(part)).tobytes() + part.astype(np.int32).tobytes())
     return hashed.digest()

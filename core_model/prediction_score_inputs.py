@@ -6,12 +6,12 @@ and an end that was cut off, are not counted.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from core_model.batching import Ragged
 from core_model.errors import DataDamaged
 from core_model.prediction_inputs import CHUNK, rows_cut, tokenize
 
@@ -24,14 +24,14 @@ class Scorable:
     """Some texts as token ids.
 
     Attributes:
-        sources: (rows,) what an encoder reads; None for a decoder.
-        targets: (rows,) what is scored; of a decoder, the first token is given and not scored.
+        sources: what an encoder reads, row by row; None for a decoder.
+        targets: what is scored; of a decoder, the first token is given and not scored.
         bytes: (rows,) int64 UTF-8 bytes of the scored part.
         truncated: rows of which something was cut.
     """
 
-    sources: Sequence[Sequence[int]] | None
-    targets: Sequence[Sequence[int]]
+    sources: Ragged | None
+    targets: Ragged
     bytes: np.ndarray
     truncated: int
 
@@ -43,7 +43,7 @@ class Scorable:
     @property
     def tokens(self) -> np.ndarray:
         """Scored tokens, (rows,) int64."""
-        return np.array([max(0, len(ids) - self.given) for ids in self.targets], dtype=np.int64)
+        return np.maximum(0, self.targets.lengths - self.given)
 
 
 def scorable(
@@ -60,8 +60,8 @@ def scorable(
         first_row: where these texts begin in the caller's count, for messages.
     Raises: DataDamaged when an encoder would have no token to read.
     """
-    sources: list[list[int]] = []
-    ids: list[list[int]] = []
+    sources: list[Ragged] = []
+    ids: list[Ragged] = []
     sizes: list[int] = []
     truncated = 0
     for start in range(0, len(texts), CHUNK):
@@ -76,18 +76,23 @@ def scorable(
                     mend="leave it out",
                 )
             too_long = rows_cut(tokenizer, some, None, read, max_length)
-            sources += read
+            sources.append(Ragged.of(read))
             some = targets[start : start + CHUNK]
         as_targets = targets is not None
         found = tokenize(tokenizer, some, None, max_length, as_targets=as_targets)
         cut = set(rows_cut(tokenizer, some, None, found["input_ids"], max_length, as_targets=as_targets))
         truncated += len(cut.union(too_long))
-        ids += found["input_ids"]
+        ids.append(Ragged.of(found["input_ids"]))
         sizes += [
             _bytes_scored(tokenizer, text, found, row, first_is_given=not as_targets, cut=row in cut)
             for row, text in enumerate(some)
         ]
-    return Scorable(sources if targets is not None else None, ids, np.array(sizes, dtype=np.int64), truncated)
+    return Scorable(
+        sources=None if targets is None else Ragged.joined(sources),
+        targets=Ragged.joined(ids),
+        bytes=np.array(sizes, dtype=np.int64),
+        truncated=truncated,
+    )
 
 
 def _bytes_scored(

@@ -72,15 +72,15 @@ def _records(predictor: Predictor, rows: Scorable, place: Place, token_by_token:
     """For each row its -log p as one float64, or `token_by_token` (tokens, 3) float32."""
     forward = predictor.forward
     records = [b""] * len(rows.targets)
-    asked = np.flatnonzero(rows.tokens).tolist()
-    if not asked:
+    asked = np.flatnonzero(rows.tokens)
+    if not len(asked):
         return records
     kind = "token scores" if token_by_token else "score"
     parts = (rows.targets,) if rows.sources is None else (rows.sources, rows.targets)
-    keys = [name_of(kind, *(part[row] for part in parts), device=forward.device.type) for row in asked]
+    keys = [name_of(kind, *(part.row(int(row)) for part in parts), device=forward.device.type) for row in asked]
     names, first, of_asked = distinct(keys)
-    sources = None if rows.sources is None else Ragged.of([rows.sources[asked[i]] for i in first])
-    targets = Ragged.of([rows.targets[asked[i]] for i in first])
+    sources = None if rows.sources is None else rows.sources.taken(asked[first])
+    targets = rows.targets.taken(asked[first])
     piece = max(1, (LOGITS if forward.device.type == "cpu" else GPU_LOGITS) // _vocabulary(forward))
 
     def run(batch: np.ndarray) -> tuple[list[bytes], int]:

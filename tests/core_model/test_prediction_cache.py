@@ -16,6 +16,7 @@ from types import SimpleNamespace
 import numpy as np
 import pytest
 
+from core_model import prediction_cache
 from core_model.prediction_cache import PredictionCache, cache_folder, scope_of
 
 SCOPE = {"checkpoint": "a" * 64, "max_length": 64}
@@ -166,6 +167,28 @@ def test_memory_keeps_the_newest_and_the_disk_all(tmp_path):
     assert len(values(bounded, *range(100))) == 10
 
 
+def test_memory_holds_fewer_answers_where_these_are_long(monkeypatch):
+    monkeypatch.setattr(prediction_cache, "MEMORY_BYTES", 10_000)
+    cache = PredictionCache()
+    for number in range(100):
+        cache.store(keys(number), [bytes(1_000)], US)
+        cache.store(keys(number), [bytes(1_000)], THEM)  # known: not counted again
+    assert list(cache._memory) == keys(*range(92, 100))  # 8 times 1,158 bytes
+    cache.store(keys(100), [bytes(9_000)], US)
+    assert list(cache._memory) == keys(100)
+    cache.store(keys(*range(101, 200)), [bytes(4)] * 99, US)
+    assert 50 < len(cache._memory) < 62  # 162 bytes each
+
+
+def test_records_of_any_length_come_back_as_they_were(tmp_path):
+    records = [b"four", bytes(range(256)) * 40, b"fives"]
+    cache = PredictionCache.open(tmp_path, SCOPE)
+    cache.store(keys(1, 2, 3), records, US)
+    cache.close()
+    found = PredictionCache.open(tmp_path, SCOPE).lookup(keys(1, 2, 3))
+    assert [found[key] for key in keys(1, 2, 3)] == [US + record for record in records]
+
+
 def test_the_folder_follows_the_environment(tmp_path, monkeypatch):
     monkeypatch.setenv("ABOVEBOARD_CACHE_DIR", str(tmp_path))
     assert cache_folder() == tmp_path / "predictions"
@@ -178,6 +201,7 @@ def test_the_folder_follows_the_environment(tmp_path, monkeypatch):
 WRITER = """
 import sys, time
 import numpy as np
+from core_model import prediction_cache
 from core_model.prediction_cache import PredictionCache
 folder, who, count = sys.argv[1], int(sys.argv[2]), int(sys.argv[3])
 cache = PredictionCache.open(folder, {"checkpoint": "a" * 64, "max_length": 64})
