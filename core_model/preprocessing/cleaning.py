@@ -108,7 +108,7 @@ def composed(text: str) -> str:
 
 def without_unseen(text: str) -> str:
     """The text without controls, zero-width and direction marks; joiners stay where a script or an emoji needs them."""
-    return STRAY_JOINER.sub("", UNSEEN.sub("", text))
+    return text if text.isprintable() else STRAY_JOINER.sub("", UNSEEN.sub("", text))
 
 
 def joined_blanks(text: str, *, keep_lines: bool) -> str:

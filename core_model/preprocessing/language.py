@@ -2,7 +2,8 @@
 
 The model counts byte n-grams, so a short text is hardly evidence: `Standard` is German, English and more. A text with
 fewer than 20 letters is therefore dropped only where the model is sure of another language; a longer one where the
-expected language has less than the smallest probability and is not the likeliest either.
+expected language has less than the smallest probability and is not the likeliest either. Of a long text the beginning
+is looked at.
 
 Source: Lui and Baldwin 2012, langid.py: An Off-the-shelf Language Identification Tool, ACL.
 """
@@ -20,6 +21,7 @@ from core_model.preprocessing.options import PreparationOptions
 from core_model.preprocessing.steps import Step
 
 SHORT_LETTERS = 20
+LOOKED_AT = 1_000  # characters; more change no answer and cost a millisecond for each two thousand
 SURE = 0.9  # probability of a rival at which even a short text is dropped
 SWAPPED_FROM = 10  # rows; fewer are no evidence that two columns were swapped
 
@@ -68,7 +70,7 @@ class LanguageFilter:
     def reason(self, texts: Texts) -> str | None:
         """Why to drop these texts: the first that is of another language."""
         found = {
-            side: (text, identifier().classify(text)) for side, text in zip(self.sides, texts, strict=True)
+            side: (text, identifier().classify(text[:LOOKED_AT])) for side, text in zip(self.sides, texts, strict=True)
             if side in self.expected
         }  # fmt: skip
         likeliest = tuple(language for _, (language, _) in found.values())
@@ -98,7 +100,7 @@ class LanguageFilter:
             return False
         if sum(map(str.isalpha, text)) < SHORT_LETTERS:
             return probability >= SURE
-        return dict(identifier().rank(text))[expected] < self.least
+        return dict(identifier().rank(text[:LOOKED_AT]))[expected] < self.least
 
 
 def language_shares(texts: Sequence[str]) -> dict[str, Any] | None:
@@ -109,7 +111,7 @@ def language_shares(texts: Sequence[str]) -> dict[str, Any] | None:
         return None
     counts: dict[str, int] = {}
     for text in texts:
-        language = model.classify(text)[0]
+        language = model.classify(text[:LOOKED_AT])[0]
         counts[language] = counts.get(language, 0) + 1
     return dict(sorted(counts.items(), key=lambda item: (-item[1], item[0])))
 

@@ -11,7 +11,7 @@ from core_model.data import WRITTEN_NAN, About, about_beside, locate
 from core_model.data_columns import choose_columns, roles_of
 from core_model.data_hash import hash_file
 from core_model.data_reading import Source, whole_rows
-from core_model.errors import DataDamaged, OptionUnfit
+from core_model.errors import ColumnMissing, DataDamaged, OptionUnfit
 from core_model.preprocessing.options import PreparationOptions
 from core_model.tasks import Task
 
@@ -58,17 +58,21 @@ def open_input(data: str | Path, options: PreparationOptions) -> Input:
     location = str(data)
     path, rows = locate(location, split=None, encoding=options.encoding, cache_dir=None)
     text, pair, reference = _named_columns(options)
-    chosen = choose_columns(
-        rows.name,
-        rows.columns,
-        text=text,
-        pair=pair,
-        reference=reference,
-        label=options.label_column,
-        groups=() if options.split_column is None else (options.split_column,),
-        references_required=True,
-        task=options.task,
-    )
+    try:
+        chosen = choose_columns(
+            rows.name,
+            rows.columns,
+            text=text,
+            pair=pair,
+            reference=reference,
+            label=options.label_column,
+            groups=() if options.split_column is None else (options.split_column,),
+            references_required=True,
+            task=options.task,
+        )
+    except ColumnMissing as error:  # here the group column goes by another flag
+        found, mend = (said.replace("--group-column", "--split-column") for said in (error.found, error.mend))
+        raise ColumnMissing(found, mend=mend) from None
     columns = [chosen.text, chosen.pair]
     answer = None
     if options.task is Task.QUESTION_ANSWERING:
