@@ -121,14 +121,13 @@ def _languages(given: Input, prepared: Prepared) -> dict[str, Any] | None:
     kept = np.flatnonzero(prepared.parts >= 0)
     order = np.lexsort((kept, prepared.rows.row_keys[kept]))
     sample = np.sort(kept[order[:LANGUAGE_SAMPLE]])
-    rows = [prepared.rows.spool[int(position)] for position in sample]
     shares = {}
     for side, column in given.sides.items():
-        counts = language_shares([str(member(row, column)) for row in rows])
+        counts = language_shares(str(member(prepared.rows.spool[int(place)], column)) for place in sample)
         if counts is None:
             return None
         shares[side] = counts
-    return {"sample_rows": len(rows), "method": "likeliest language by py3langid", "rows": shares}
+    return {"sample_rows": len(sample), "method": "likeliest language by py3langid", "rows": shares}
 
 
 def _notes(options: PreparationOptions, prepared: Prepared) -> list[str]:

@@ -10,7 +10,7 @@ Source: Lui and Baldwin 2012, langid.py: An Off-the-shelf Language Identificatio
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from functools import cache
 from typing import Any
 
@@ -103,7 +103,7 @@ class LanguageFilter:
         return dict(identifier().rank(text[:LOOKED_AT]))[expected] < self.least
 
 
-def language_shares(texts: Sequence[str]) -> dict[str, Any] | None:
+def language_shares(texts: Iterable[str]) -> dict[str, Any] | None:
     """How many of these texts are likeliest of which language, the most frequent first; None without the package."""
     try:
         model = identifier()
