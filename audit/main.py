@@ -20,6 +20,7 @@ COMMANDS = {
     "prepare": "Clean, filter, deduplicate and split rows for training.",
     "train": "Train or fine-tune a Transformer.",
     "tune": "Search for the options that train the better model.",
+    "calibrate": "Make a classifier as sure as it should be; no answer changes.",
     "compress": "Make a checkpoint smaller, and measure what that gains and costs.",
     "export": "Write a checkpoint as ONNX, held against torch on real rows.",
     "package": "Put a checkpoint into one folder that is ready to share.",
