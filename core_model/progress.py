@@ -20,6 +20,7 @@ class Progress:
         examples_per_second: rows trained on per second of training steps, in this session.
         seconds_left: until the run is done, evaluations included; None until a step was timed.
         accuracy: of the evaluation that just ended, where the task has one.
+        epsilon: of a private training: an upper bound on what was spent so far.
     """
 
     stage: Literal["training", "evaluating", "evaluated", "saving", "done"]
@@ -31,6 +32,7 @@ class Progress:
     examples_per_second: float | None = None
     seconds_left: float | None = None
     accuracy: float | None = None
+    epsilon: float | None = None
 
 
 Tell = Callable[[Progress], None]

@@ -227,6 +227,7 @@ def _loop(
     if position.threads not in (None, torch.get_num_threads()):
         position.threads_changed = True
     position.threads = torch.get_num_threads()
+    steps.begin(position.step)
     meter = Meter(options.country, position.energy)
     loop = Loop(
         options, task, accelerator, steps,

@@ -352,6 +352,7 @@ class Loop:
                     epochs=self.plan.epochs,
                     loss=loss,
                     accuracy=accuracy,
+                    epsilon=self.method.epsilon(),
                     examples_per_second=self.pace.examples_per_second,
                     seconds_left=self._seconds_left(),
                 )

@@ -41,6 +41,7 @@ class TrainingRecord(BaseModel):
         hardware: device, dtype, threads, processes.
         mitigation: what was done to the training rows, by name, with its figures (`core_model.mitigation`); empty when
             nothing was. Then the training loss is that of the added and weighed rows.
+        privacy: of a private training: its ledger of noisy steps, its clipping, its unit; empty where none is promised.
         identity: what a resumed run must share with this one.
         model_sha256: of model.safetensors.
         files: sha256 of every file of the checkpoint.
@@ -72,6 +73,7 @@ class TrainingRecord(BaseModel):
     hardware: dict[str, Any]
     versions: dict[str, str | None]
     mitigation: dict[str, Any] = Field(default_factory=dict)
+    privacy: dict[str, Any] = Field(default_factory=dict)
     identity: dict[str, Any]
     notes: list[str]
     model_sha256: str = ""

@@ -104,6 +104,7 @@ def final_record(
         },
         versions=versions(),
         mitigation={**task.mitigation, **noise_record(options), **objective_record(options, loop.constraint)},
+        privacy=loop.method.record(),
         identity=dict(loop.identity),
         notes=notes,
     )

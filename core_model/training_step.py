@@ -39,6 +39,10 @@ class StepMethod(Protocol):
     optimizer: torch.optim.Optimizer
     steps_per_epoch: int
 
+    def begin(self, step: int) -> None:
+        """Told once, before the session's first step, how many steps the run has behind it."""
+        ...
+
     def order(self, epoch: int) -> Sequence[np.ndarray]:
         """The rows of each step of an epoch (counted from 0), over all processes; from (options, epoch) alone."""
         ...
@@ -57,6 +61,14 @@ class StepMethod(Protocol):
 
         Returns: the length of the gradient before clipping, where it was measured.
         """
+        ...
+
+    def epsilon(self) -> float | None:
+        """What was spent of a promise of privacy; None where nothing is promised."""
+        ...
+
+    def record(self) -> dict[str, Any]:
+        """What the training record says of a promise of privacy; empty where nothing is promised."""
         ...
 
 
@@ -138,6 +150,17 @@ class GradientStep:
         self.stepper.step()
         self.stepper.zero_grad(set_to_none=True)
         return norm
+
+    def begin(self, step: int) -> None:
+        """See `StepMethod.begin`: everything here follows from the step's number."""
+
+    def epsilon(self) -> None:
+        """See `StepMethod.epsilon`."""
+        return None
+
+    def record(self) -> dict[str, Any]:
+        """See `StepMethod.record`."""
+        return {}
 
     def _batch(self, rows: np.ndarray, epoch: int) -> dict[str, torch.Tensor]:
         batch = self.task.batch(self.task.training, rows)

@@ -62,6 +62,8 @@ def line(said: Progress) -> str:
         parts.append(f"{'evaluation loss' if said.stage == 'evaluated' else 'loss'} {said.loss:.4f}")
     if said.accuracy is not None:
         parts.append(f"accuracy {said.accuracy:.4f}")
+    if said.epsilon is not None:
+        parts.append(f"epsilon {said.epsilon:.2f} spent at most")
     if said.examples_per_second is not None:
         parts.append(f"{said.examples_per_second:.0f} rows/s")
     if said.seconds_left is not None:

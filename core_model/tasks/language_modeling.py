@@ -49,10 +49,12 @@ class Blocks:
 
     Attributes:
         tokens: ids of each block.
+        origins: (blocks,) int64, which text a block is of.
         cut: texts that became more than one block; nothing of them is lost.
     """
 
     tokens: Ragged
+    origins: np.ndarray
     cut: int
 
     @property
@@ -189,19 +191,21 @@ def blocks_of(texts: Iterator[str] | Sequence[str], tokenizer: PreTrainedTokeniz
     """
     begin = [tokenizer.bos_token_id] if tokenizer.bos_token_id is not None else []
     end = [tokenizer.eos_token_id] if tokenizer.eos_token_id is not None else []
-    parts, cut = [], 0
+    parts, origins, cut, texts_before = [], [], 0, 0
     stream = iter(texts)
     while chunk := list(islice(stream, CHUNK)):
         rows = tokenizer(chunk, add_special_tokens=False, return_attention_mask=False, verbose=False)["input_ids"]
         pieces: list[list[int]] = []
-        for row in rows:
+        for place, row in enumerate(rows):
             whole = [*begin, *row, *end]
             starts = range(0, len(whole) - 1, length - 1)
             pieces += [whole[start : start + length] for start in starts]
+            origins += [texts_before + place] * len(starts)
             cut += len(starts) > 1
+        texts_before += len(chunk)
         parts.append(Ragged.of(pieces))
     forget_truncation(tokenizer)
     joined = Ragged.joined(parts)
     if not len(joined):
         raise DataDamaged("no text has two tokens: there is nothing to predict", mend="name longer texts")
-    return Blocks(joined, cut)
+    return Blocks(joined, np.array(origins, dtype=np.int64), cut)

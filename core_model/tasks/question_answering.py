@@ -61,12 +61,14 @@ class Windows:
 
     Attributes:
         tokens: ids of each window. kinds: which of the two texts each token belongs to, where the model reads that.
+        origins: (windows,) int64, which question a window is of.
         starts, ends: (windows,) int64, place of the answer's first and last token in the window.
         cut: questions whose context did not fit one window.
     """
 
     tokens: Ragged
     kinds: Ragged | None
+    origins: np.ndarray
     starts: np.ndarray
     ends: np.ndarray
     cut: int
@@ -233,7 +235,7 @@ def windows_of(data: Table, tokenizer: PreTrainedTokenizerBase, length: int) -> 
         )
     references, contexts = data.require_references(ANSWER), data.pairs
     assert contexts is not None  # noqa: S101  # `prepare` looked
-    kept: list[tuple[list[int], list[int], int, int]] = []
+    kept: list[tuple[list[int], list[int], int, int, int]] = []
     strange, cut, row = [], 0, 0
     streams = zip(data.texts, contexts, references, strict=True)
     while chunk := list(islice(streams, CHUNK)):
@@ -253,7 +255,8 @@ def windows_of(data: Table, tokenizer: PreTrainedTokenizerBase, length: int) -> 
                 None if span is None else _tokens(found.sequence_ids(window), found["offset_mapping"][window], span)
             )
             if tokens is not None:
-                kept.append((found["input_ids"][window], found["token_type_ids"][window], *tokens))
+                ids, kinds = found["input_ids"][window], found["token_type_ids"][window]
+                kept.append((ids, kinds, row + int(own), *tokens))
         row += len(chunk)
     forget_truncation(tokenizer)
     if strange or not kept:
@@ -262,6 +265,7 @@ def windows_of(data: Table, tokenizer: PreTrainedTokenizerBase, length: int) -> 
     return Windows(
         tokens=Ragged.of([ids for ids, *_ in kept]),
         kinds=Ragged.of([kinds for _, kinds, *_ in kept]) if reads_kinds else None,
+        origins=np.array([origin for _, _, origin, *_ in kept], dtype=np.int64),
         starts=np.array([start for *_, start, _ in kept], dtype=np.int64),
         ends=np.array([end for *_, end in kept], dtype=np.int64),
         cut=cut,

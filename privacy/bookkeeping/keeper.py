@@ -14,7 +14,7 @@ Source: Bu et al. 2023, arXiv:2210.00038. The loss must be a sum over rows, and 
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Sequence
-from contextlib import contextmanager
+from contextlib import AbstractContextManager, contextmanager, nullcontext
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -25,6 +25,7 @@ from core_model.errors import OptionUnfit
 from privacy.bookkeeping.factors import Factors, squared_norms
 from privacy.bookkeeping.layers import RULES
 from privacy.bookkeeping.relative_bias import relative_attentions, spread_over_rows
+from privacy.positions import spread_positions
 
 TINY = 1e-6  # keeps a row without a gradient from dividing by 0; Opacus uses the same
 
@@ -72,9 +73,9 @@ class BookKeeper:
         self.parameters = {name: p for name, p in model.named_parameters() if p.requires_grad}
         self._books: dict[int, Book] = {}
         self._rows: int | None = None
-        self._undo: list[Callable[[], None]] = []
         relative = relative_attentions(model)
         refuse_without_rule(model, spared=set(relative))
+        self._undo = spread_positions(model, lambda: self._rows)
         for name, layer in model.named_modules():
             trained = any(p.requires_grad for p in layer.parameters(recurse=False))
             if trained and name not in relative and type(layer) in RULES:
@@ -83,6 +84,10 @@ class BookKeeper:
             weight = attention.relative_attention_bias.weight
             if weight.requires_grad:
                 self._undo.append(spread_over_rows(attention, lambda: self._rows, self._note_of(weight, name)))
+
+    def aside(self) -> AbstractContextManager[None]:
+        """Ordinary backward passes are not watched anyway."""
+        return nullcontext()
 
     def close(self) -> None:
         """Take every hook off the model again."""
@@ -139,8 +144,6 @@ class BookKeeper:
             if rows is None or not torch.is_grad_enabled():
                 return None
             seen = inputs[0].detach()
-            if len(seen) == 1 and rows > 1:  # positions, said once for all rows
-                seen, output = seen.expand(rows, *seen.shape[1:]), output.expand(rows, *output.shape[1:]).clone()
             if len(seen) != rows:
                 raise OptionUnfit(
                     f"layer {name!r} ({type(layer).__name__}) was given {len(seen)} rows in a batch of {rows}: it does "
@@ -173,25 +176,33 @@ def refuse_without_rule(model: nn.Module, *, spared: Sequence[str] | set[str] = 
 
     Raises: OptionUnfit naming the layer.
     """
+    refuse_batch_norm(model)
     held: set[int] = set()  # parameters that at least one layer with a rule uses
     owners: dict[int, tuple[str, nn.Module]] = {}
     for name, layer in model.named_modules():
         for parameter in layer.parameters(recurse=False):
-            if not parameter.requires_grad:
-                continue
-            if isinstance(layer, nn.modules.batchnorm._BatchNorm):
-                raise OptionUnfit(
-                    f"layer {name!r} ({type(layer).__name__}) mixes the rows of a batch, so that no row's gradient can "
-                    "be clipped alone",
-                    mend="a model with LayerNorm or GroupNorm in its place",
-                )
-            if type(layer) in RULES or name in spared:
-                held.add(id(parameter))
-            owners.setdefault(id(parameter), (name, layer))
+            if parameter.requires_grad:
+                owners.setdefault(id(parameter), (name, layer))
+                if type(layer) in RULES or name in spared:
+                    held.add(id(parameter))
     for key, (name, layer) in owners.items():
         if key not in held:
             raise OptionUnfit(
                 f"layer {name or 'the model itself'!r} ({type(layer).__name__}) has no rule for the gradients of "
                 "single examples",
                 mend="freeze this layer, train adapters alone with --adapters, or choose another architecture",
+            )
+
+
+def refuse_batch_norm(model: nn.Module) -> None:
+    """Statistics over a batch make each row's output depend on the others, frozen or not.
+
+    Raises: OptionUnfit naming the layer.
+    """
+    for name, layer in model.named_modules():
+        if isinstance(layer, nn.modules.batchnorm._BatchNorm) and layer.training:
+            raise OptionUnfit(
+                f"layer {name!r} ({type(layer).__name__}) mixes the rows of a batch, so that no row's gradient can be "
+                "clipped alone",
+                mend="a model with LayerNorm or GroupNorm in its place",
             )

@@ -54,13 +54,16 @@ def batch() -> tuple[torch.Tensor, torch.Tensor, torch.Tensor]:
     ids = torch.randint(2, VOCABULARY, (ROWS, TOKENS), generator=draw)
     mask = torch.ones_like(ids)
     ids[1, 6:], mask[1, 6:] = 0, 0
-    return ids, mask, torch.randint(1, VOCABULARY, (ROWS, TOKENS), generator=draw)
+    labels = torch.randint(1, VOCABULARY, (ROWS, TOKENS), generator=draw)
+    labels[1, 6:] = -100
+    return ids, mask, labels
 
 
 def loss_of(model: Any, ids: torch.Tensor, mask: torch.Tensor, labels: torch.Tensor) -> torch.Tensor:
     """Cross-entropy, summed over rows."""
     if model.config.is_encoder_decoder:
-        logits = model(input_ids=ids, attention_mask=mask, labels=labels, use_cache=False).logits
+        shifted = model.prepare_decoder_input_ids_from_labels(labels=labels)
+        logits = model(input_ids=ids, attention_mask=mask, decoder_input_ids=shifted, use_cache=False).logits
     else:
         logits = model(input_ids=ids, attention_mask=mask).logits
     if logits.dim() == 2:
