@@ -207,12 +207,15 @@ def _loop(
     """The loop, at the beginning of the run or where it was interrupted."""
     import torch
 
+    from core_model.attention_kernel import choose_attention
     from core_model.optimization import build_optimizer
     from core_model.training_loop import Loop
-    from core_model.training_step import GradientStep
+    from core_model.training_step import GradientStep, sides_of
     from core_model.weight_average import WeightAverage
 
     task.model.to(accelerator.device)
+    longest = int(sides_of(task.training).max(initial=0))
+    choose_attention(task.model, device=accelerator.device, dtype=dtype, longest=longest)
     optimizer = build_optimizer(task.model, name=options.optimizer, weight_decay=options.weight_decay)
     steps = (method or GradientStep)(options, task, accelerator, optimizer)
     average = None if options.ema is None else WeightAverage(task.model, options.ema)
