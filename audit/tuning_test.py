@@ -21,13 +21,10 @@ if TYPE_CHECKING:
     from core_model.data import Table
 
 
-def tested(best: Path, test: Table, *, seen: Sequence[Table], task: Task, seed: int) -> dict[str, Any]:
-    """The best checkpoint's numbers, for `TuningRecord.test`.
+def unseen(test: Table, seen: Sequence[Table]) -> Table:
+    """The rows that do not stand, word for word, in the rows that trials are trained and chosen on.
 
-    Args:
-        test: rows with labels or references; those that the search saw, word for word, are left out and counted.
-        seen: the rows that trials were trained and chosen on.
-    Raises: DataMissing when no unseen row is left; TaskUnfit, LabelsUnfit and ColumnMissing as `evaluate`.
+    Raises: DataMissing when none is left.
     """
     known = {name[:16] for table in seen for name in table.row_ids}
     fresh = np.array([name[:16] not in known for name in test.row_ids], dtype=bool)
@@ -35,7 +32,17 @@ def tested(best: Path, test: Table, *, seen: Sequence[Table], task: Task, seed: 
         raise DataMissing(
             f"{test.name}: all {test.rows:,} rows stand in the data that the search saw", mend="--test-data with others"
         )
-    rows = test if fresh.all() else test.select(fresh)
+    return test if fresh.all() else test.select(fresh)
+
+
+def tested(best: Path, rows: Table, *, left_out: int, task: Task, seed: int) -> dict[str, Any]:
+    """The best checkpoint's numbers, for `TuningRecord.test`.
+
+    Args:
+        rows: with labels or references, of `unseen`.
+        left_out: how many rows `unseen` left out.
+    Raises: TaskUnfit, LabelsUnfit and ColumnMissing as `core_model.evaluation.evaluate`.
+    """
     predictor = Predictor(open_checkpoint(best))
     random = np.random.default_rng(seed)
     measures = []
@@ -48,8 +55,8 @@ def tested(best: Path, test: Table, *, seen: Sequence[Table], task: Task, seed: 
             }
         )  # fmt: skip
     return {
-        "data": {"name": test.name, "sha256": test.sha256, "rows": rows.rows, "synthetic": test.synthetic},
-        "rows_left_out": int((~fresh).sum()),
+        "data": {"name": rows.name, "sha256": rows.sha256, "rows": rows.rows, "synthetic": rows.synthetic},
+        "rows_left_out": left_out,
         "measures": measures,
     }
 

@@ -20,19 +20,21 @@ if TYPE_CHECKING:
     from optuna.distributions import BaseDistribution
     from optuna.trial import FrozenTrial
 
-METHOD = "fANOVA over a random forest of 32 trees; 90% percentile bootstrap over trials"
+METHOD = "fANOVA over a random forest of 32 trees; 5th to 95th percentile over resampled trials"
+# The simulation: 3x + y of independent uniforms, random trials, four studies of each size, Optuna 5.0.
 CAVEAT = (
     "Main effects, normalized to sum to 1; interactions are left out. Of the variance over the whole space that was "
     "searched, bad corners included: another space gives other shares. From complete trials alone, which the search "
-    "drew more often where it was good. Fewer than some fifty trials say little: see the intervals."
+    "drew more often where it was good. With few trials the forest gives the largest too much (a simulated parameter "
+    "of share 0.90 was given 0.97 from 40 trials and 0.92 from 300), and the spread does not show that."
 )
 TREES = 32
 RESAMPLES = 100
-FEWEST = 6  # complete trials; below, a forest of them is a guess
+FEWEST = 10  # complete trials; below, a forest of them is a guess
 
 
 def importance(study: Study, space: dict[str, BaseDistribution], *, seed: int) -> Importance:
-    """The share of each parameter, with its interval; absent with a reason where there are too few trials."""
+    """The share of each parameter, with its spread; absent with a reason where there are too few trials."""
     from optuna.trial import TrialState
 
     trials = study.get_trials(deepcopy=False, states=(TrialState.COMPLETE,))

@@ -54,7 +54,7 @@ class Importance(_Part):
 
     Attributes:
         shares: parameter -> share, summing to 1; empty where it could not be computed, with the reason.
-        intervals: parameter -> 90% percentile interval over resampled trials.
+        intervals: parameter -> 5th to 95th percentile over resampled trials: their spread, without the forest's bias.
         n: complete trials that it rests on.
     """
 

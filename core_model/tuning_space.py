@@ -241,7 +241,8 @@ def _numbers(option: Searchable, table: Mapping[str, Any], *, where: str) -> Bas
         raise OptionUnfit(f"{where}: {option.name} is no number", mend=f"--search {option.name}=A,B with its values")
     if unknown := set(table) - {"low", "high", "log", "step"} or {"low", "high"} - set(table):
         raise OptionUnfit(
-            f"{where}: {', '.join(sorted(unknown))}", mend="a range has low, high, and may have log, step"
+            f"{where}: {', '.join(sorted(unknown))}: a range has low and high, and may have log and step",
+            mend=f"{option.name} = {{ low = ..., high = ... }}",
         )
     low, high = (option.value(table[end], where=where) for end in ("low", "high"))
     log = table.get("log", False)

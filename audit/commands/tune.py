@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import shlex
 import sys
+from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -107,7 +108,7 @@ def tune(
 
     training = rows(data, "--data", fixed.get("reweigh"))
     training, evaluation = _split(training, rows(eval_data, "--eval-data") if eval_data else None, eval_share)
-    test = None if test_data is None else rows(test_data, "--test-data")
+    test = _Test.of(None if test_data is None else rows(test_data, "--test-data"), (training, evaluation))
     try:
         with progress_shown() as tell:
             result = run(
@@ -117,7 +118,7 @@ def tune(
     except KeyboardInterrupt:
         click.echo("interrupted; the study is kept: go on with the same command and --resume", err=True)
         click.get_current_context().exit(130)
-    record = _with_test(result, test, seen=(training, evaluation), seed=options.seed)
+    record = _with_test(result, test, seed=options.seed)
     page = _write(record, out, command=_command())
     if as_json:
         print_json({"best_checkpoint": str(result.best) if result.best else None, "report": str(page),
@@ -150,15 +151,33 @@ def _split(training: Table, evaluation: Table | None, share: float | None) -> tu
     return (training, evaluation) if evaluation is not None else hold_out(training, share or 0.0)
 
 
-def _with_test(result: TuningResult, test: Table | None, *, seen: tuple[Table, Table], seed: int) -> TuningRecord:
-    """The record, with the best checkpoint measured on unseen rows where there are some."""
-    from core_model.tasks import Task
+@dataclass(frozen=True)
+class _Test:
+    """Rows that no trial sees, and how many of --test-data are not among them."""
 
+    rows: Table
+    left_out: int
+
+    @classmethod
+    def of(cls, test: Table | None, seen: tuple[Table, Table]) -> _Test | None:
+        """Raises: DataMissing, before hours of search, when all rows are seen."""
+        if test is None:
+            return None
+        from audit.tuning_test import unseen
+
+        rows = unseen(test, seen)
+        return cls(rows, test.rows - rows.rows)
+
+
+def _with_test(result: TuningResult, test: _Test | None, *, seed: int) -> TuningRecord:
+    """The record, with the best checkpoint measured on unseen rows where there are some."""
     if test is None or result.best is None:
         return result.record
     from audit.tuning_test import tested
+    from core_model.tasks import Task
 
-    found = tested(result.best, test, seen=seen, task=Task(result.record.task), seed=seed)
+    task = Task(result.record.task)
+    found = tested(result.best, test.rows, left_out=test.left_out, task=task, seed=seed)
     return result.record.model_copy(update={"test": found})
 
 
