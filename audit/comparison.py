@@ -14,7 +14,9 @@ from pathlib import Path
 
 import numpy as np
 
-from audit.paired_rows import PairedRows, paired_rows
+from audit.joined_evidence import paired_rows
+from audit.paired_rows import PairedRows
+from audit.paired_statistics import PairedStatistics
 from audit.statistics import Estimate
 from core_model.errors import BadInput
 from reports.comparison import Comparison, Difference
@@ -60,7 +62,11 @@ def compare(
 
 
 def _of_audit(
-    a: AuditResult, b: AuditResult, rows: PairedRows | None, why_not: str | None, random: np.random.Generator
+    a: AuditResult,
+    b: AuditResult,
+    rows: PairedRows | PairedStatistics | None,
+    why_not: str | None,
+    random: np.random.Generator,
 ) -> list[Difference]:
     there = {m.key: m for m in b.metrics}
     return [
@@ -71,7 +77,12 @@ def _of_audit(
 
 
 def _difference(
-    audit: str, a: Metric, b: Metric, rows: PairedRows | None, why_not: str | None, random: np.random.Generator
+    audit: str,
+    a: Metric,
+    b: Metric,
+    rows: PairedRows | PairedStatistics | None,
+    why_not: str | None,
+    random: np.random.Generator,
 ) -> Difference:
     paired, reason = None, why_not
     if a.value is not None and b.value is not None and rows is not None:

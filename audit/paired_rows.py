@@ -1,11 +1,10 @@
-"""Two models' answers to the same rows, joined row by row, and the paired difference of any number made of them."""
+"""Two classifiers' answers to the same rows, and the paired difference of any number made of them."""
 
 from __future__ import annotations
 
-import hashlib
 from collections.abc import Callable
 from dataclasses import dataclass
-from pathlib import Path
+from typing import TYPE_CHECKING
 
 import numpy as np
 
@@ -13,6 +12,9 @@ from audit.rows import GROUP, PROBABILITY
 from audit.statistics import Estimate, bootstrap_mean, paired_bootstrap_table, paired_difference_of_proportions
 from core_model.metrics import balanced_accuracy, macro_f1
 from reports.record import Metric, Record
+
+if TYPE_CHECKING:
+    import pandas as pd
 
 Statistic = Callable[[np.ndarray], np.ndarray]
 
@@ -126,48 +128,25 @@ class PairedRows:
         )
 
 
-def paired_rows(
-    a: Record, b: Record, folder_a: Path | None, folder_b: Path | None
-) -> tuple[PairedRows | None, str | None]:
-    """The rows of two records joined, or why they cannot be."""
-    import pandas as pd
-
-    frames = []
-    for name, record, folder in (("A", a, folder_a), ("B", b, folder_b)):
-        if record.evidence is None or folder is None:
-            return None, f"{name} has no evidence rows"
-        path = folder / record.evidence.file
-        if not path.is_file():
-            return None, f"{record.evidence.file} of {name} does not stand beside its record"
-        if hashlib.sha256(path.read_bytes()).hexdigest() != record.evidence.sha256:
-            return None, f"{record.evidence.file} of {name} is not the file that its record names"
-        frames.append(pd.read_parquet(path).set_index("row"))
-    left, right = frames
-    if a.subject.labels != b.subject.labels:
-        return None, "the two checkpoints have different labels"
-    common = left.index.intersection(right.index)
-    if len(common) < 2:
-        return None, "the two records share no rows"
-    left, right = left.loc[common], right.loc[common]
+def paired_answers(left: pd.DataFrame, right: pd.DataFrame, a: Record) -> PairedRows:
+    """The answers of two classifiers' evidence files, whose rows are in one order; `a` says what counts as selected."""
     labels = tuple(a.subject.labels)
     fairness = a.audit("fairness")
     chosen = (fairness.options.get("selected") if fairness else None) or labels[min(1, len(labels) - 1)]
     smallest = fairness.options.get("minimum_group_rows", 1) if fairness else 1
-    groups = {c.removeprefix(GROUP): left[c].to_numpy(dtype=str) for c in left.columns if c.startswith(GROUP)}
     return PairedRows(
         labels=labels,
         targets=left["target"].to_numpy() if "target" in left else None,
-        groups=groups,
+        groups={c.removeprefix(GROUP): left[c].to_numpy(dtype=str) for c in left.columns if c.startswith(GROUP)},
         a=_answers(left, labels),
         b=_answers(right, labels),
         selected=labels.index(chosen) if chosen in labels else min(1, len(labels) - 1),
         minimum_group_rows=int(smallest),
-    ), None
+    )
 
 
-def _answers(frame: object, labels: tuple[str, ...]) -> Answers:
-    columns = [PROBABILITY + label for label in labels]
-    return Answers(frame["predicted"].to_numpy(), frame[columns].to_numpy())  # type: ignore[index]
+def _answers(frame: pd.DataFrame, labels: tuple[str, ...]) -> Answers:
+    return Answers(frame["predicted"].to_numpy(), frame[[PROBABILITY + label for label in labels]].to_numpy())
 
 
 def _paired_share(a: np.ndarray, b: np.ndarray) -> Estimate:

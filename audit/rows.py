@@ -18,7 +18,7 @@ from core_model.predictions import Predictions
 from reports.record import Evidence
 
 PROBABILITY, GROUP, STATISTIC = "probability of ", "group ", "statistic "
-WORDS = "words"
+WORDS, SIGNATURE = "words", "signature "
 
 
 def evidence_of(subject: Subject, *, file: str) -> tuple[Evidence, bytes]:
@@ -41,7 +41,7 @@ def evidence_of(subject: Subject, *, file: str) -> tuple[Evidence, bytes]:
     else:
         columns[WORDS] = np.array([len(text.split()) for text in subject.data.texts])
         for metric in subject.metrics if subject.has(Need.LABELS) else ():
-            metadata[f"signature {metric.name}"] = metric.signature
+            metadata[f"{SIGNATURE}{metric.name}"] = metric.signature
             columns |= {f"{STATISTIC}{metric.name} {i}": values for i, values in enumerate(metric.statistics.T)}
     for name, values in subject.data.groups.items():
         columns[GROUP + name] = [str(value) for value in values]

@@ -42,7 +42,7 @@ def with_task(checkpoint: Checkpoint, task: Task | None) -> Checkpoint:
 def refuse_swapped(checkpoint: Checkpoint, data: Table) -> None:
     """Refuse columns that were evidently named the wrong way round.
 
-    A summary longer than its text, an answer that stands in the question and never in the context, or the two columns
+    Summaries longer than their texts, answers that stand in the questions more than in the contexts, or the two columns
     that the checkpoint's own training record names the other way round.
 
     Raises: OptionUnfit for swapped columns; ColumnMissing where the task reads pairs and there are none.
@@ -52,7 +52,7 @@ def refuse_swapped(checkpoint: Checkpoint, data: Table) -> None:
         if data.pairs is None:
             raise ColumnMissing(f"{data.name}: no column of contexts was named", mend=f"{roles.pair} COLUMN")
         if data.references is not None and _answers_stand_in_questions(data):
-            raise _swapped(data, "the answers stand in the questions and not in the contexts", (roles.text, roles.pair))
+            raise _swapped(data, "most answers stand in the questions, few in the contexts", (roles.text, roles.pair))
     if data.references is None:
         return
     flags = (roles.text, roles.reference)
@@ -82,7 +82,7 @@ def _answers_stand_in_questions(data: Table) -> bool:
     def found(texts: Sequence[str]) -> int:
         return sum(any(answer in texts[row] for answer in answers_of(references[row])) for row in rows)
 
-    return found(pairs) == 0 and found(data.texts) > len(rows) / 2
+    return found(pairs) < len(rows) / 2 < found(data.texts)
 
 
 def _median_words(texts: Sequence[str]) -> float:

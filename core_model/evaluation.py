@@ -16,11 +16,11 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from functools import partial
-from typing import TYPE_CHECKING, Protocol
+from typing import TYPE_CHECKING, Literal, Protocol
 
 import numpy as np
 
-from core_model.corpus_metric import Array, CorpusMetric, Value, mean_of_rows, values_and_rows
+from core_model.corpus_metric import Array, CorpusMetric, Form, Value, mean_of_rows, values_and_rows
 from core_model.data_columns import roles_of
 from core_model.errors import TaskUnfit
 from core_model.metrics_text import bleu, bleu_of_sums, chrf, chrf_of_sums
@@ -50,7 +50,10 @@ VALUES: Mapping[str, Value] = {
     "perplexity": perplexity_of_sums,
     "bits_per_byte": bits_per_byte_of_sums,
 }
-"""The value function of each metric of a text task, by name: numbers are made again from kept statistics."""
+"""The value function of each metric of a text task, by name."""
+
+FORMS: Mapping[str, Form] = {"exact_match": "share", **dict.fromkeys((*ROUGE_NAMES, "token_f1"), "mean")}
+LOWER_IS_BETTER = ("perplexity", "bits_per_byte")
 
 
 class Askable(Protocol):
@@ -134,6 +137,16 @@ def text_metrics(texts: Sequence[str], table: Table, task: Task) -> tuple[Corpus
 
     acceptable = [answers_of(reference) for reference in references]
     return exact_match(texts, acceptable), token_f1(texts, acceptable)
+
+
+def remade(name: str, statistics: Array, *, signature: str, unit: str) -> CorpusMetric:
+    """A metric of a text task again, from statistics that were kept of its rows.
+
+    Args:
+        name: one of VALUES. statistics: (rows, k), as they were.
+    """
+    better: Literal["lower", "higher"] = "lower" if name in LOWER_IS_BETTER else "higher"
+    return CorpusMetric(name, statistics, VALUES[name], signature, unit, better, FORMS.get(name, "corpus"))
 
 
 def classification_metrics(predictions: Predictions, targets: Array, classes: int) -> tuple[CorpusMetric, ...]:

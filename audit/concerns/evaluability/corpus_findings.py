@@ -13,6 +13,7 @@ from audit.concerns.evaluability.corpus_leakage import LeakedPairs
 from audit.mending import audit_command, train_command
 from audit.worst_rows import shortened, worst_rows
 from core_model.corpus_metric import CorpusMetric
+from core_model.predictions import Generations
 from reports.record import Finding, Metric, Mitigation, Scalar, Severity, Verdict
 
 if TYPE_CHECKING:
@@ -105,18 +106,12 @@ def _faulty_outputs(by_key: dict[str, Metric], subject: Subject) -> list[Finding
     found = []
     cut, empty = by_key.get("cut_outputs"), by_key.get("empty_outputs")
     if cut is not None and cut.interval is not None and cut.interval[0] > OFTEN:
-        limit = subject.generation.max_new_tokens or 128
         found.append(
             Finding(
                 id="evaluability-outputs-cut", severity=Severity.MEDIUM,
                 statement=f"{cut.value:.1%} of the texts reached the limit of new tokens before their end: the numbers "
-                "judge halves of them, or a model that does not learn to stop.",
-                metrics=[cut.key],
-                mitigation=Mitigation(
-                    command=audit_command(subject, f"--max-new-tokens {2 * limit}", "--out longer"),
-                    why="where the model stops by itself at the higher limit, the limit was too low; where it does "
-                    "not, train it longer",
-                ),
+                "judge parts of them, or a model that does not learn to stop.",
+                metrics=[cut.key], mitigation=_more_room(subject),
             )
         )  # fmt: skip
     if empty is not None and empty.interval is not None and empty.interval[0] > OFTEN:
@@ -130,6 +125,20 @@ def _faulty_outputs(by_key: dict[str, Metric], subject: Subject) -> list[Finding
             )
         )  # fmt: skip
     return found
+
+
+def _more_room(subject: Subject) -> Mitigation:
+    """A higher limit of new tokens; where the model has no more positions, more training."""
+    answers, room = subject.answers, subject.checkpoint.max_length - 1
+    limit = int(answers.tokens[answers.cut].max()) if isinstance(answers, Generations) else room
+    if limit >= room:
+        return Mitigation(
+            command=train_command(subject, "--epochs 4"), why="the model has no room for more; it has to learn to stop"
+        )
+    return Mitigation(
+        command=audit_command(subject, f"--max-new-tokens {min(2 * limit, room)}", "--out longer"),
+        why="where the model stops by itself at the higher limit, the limit was too low; where not, train it longer",
+    )
 
 
 def _worst(subject: Subject, primary: CorpusMetric) -> list[Finding]:
