@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from audit.commands.arguments import json_option, print_json
-from audit.commands.columns import COLUMNS, column_options, open_rows
+from audit.commands.rows import COLUMNS, row_options
 
 if TYPE_CHECKING:
     from core_model.data import Table
@@ -38,7 +38,7 @@ PAGE = "tuning.html"
     "--eval-share", type=float, metavar="X", help="Instead: hold out this share of the training rows, by their content."
 )
 @click.option("--test-data", metavar="FILE", help="Rows that no trial sees: the best checkpoint is measured on them.")
-@column_options
+@row_options
 @click.option("--trials", type=int, metavar="N", help="Trials in all. Default: 20.")
 @click.option(
     "--search",
@@ -104,7 +104,7 @@ def tune(
     shape = None if architecture is None else read_architecture(architecture)
 
     def rows(source: str, flag: str, group: str | None = None) -> Table:
-        return open_rows(source, flag, columns=columns, task=its_task, group=group)
+        return _rows(source, flag, {**columns, "task": its_task}, group=group)
 
     training = rows(data, "--data", fixed.get("reweigh"))
     training, evaluation = _split(training, rows(eval_data, "--eval-data") if eval_data else None, eval_share)
@@ -125,6 +125,17 @@ def tune(
                     **record.model_dump(mode="json")})  # fmt: skip
     else:
         _tell(record, result, page)
+
+
+def _rows(source: str, flag: str, columns: dict[str, Any], *, group: str | None) -> Table:
+    """The rows of a file, with what had to be guessed said aloud."""
+    from core_model.data import open_table
+
+    groups = () if group is None else (group,)
+    table = open_table(source, labels_required=True, references_required=True, group_columns=groups, **columns)
+    for what, column in table.guessed.items():
+        click.echo(f"guessed for {flag}: --{what.replace('_', '-')} {column}", err=True)
+    return table
 
 
 def _refuse_unfit(architecture: Path | None, eval_data: str | None, share: float | None, *, from_scratch: bool) -> None:
