@@ -75,7 +75,7 @@ def open_study(
 def pruner() -> Any:
     """Median pruning: a trial ends when its best value so far is worse than the median of earlier ones at that point.
 
-    Source: Golovin et al. 2017, Google Vizier, https://doi.org/10.1145/3097983.3098043, section 3.4 (median stopping).
+    Source: Golovin et al. 2017, Google Vizier, https://doi.org/10.1145/3097983.3098043 (median stopping).
     """
     from optuna.pruners import MedianPruner
 

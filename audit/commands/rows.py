@@ -1,4 +1,4 @@
-"""The rows that `compress`, `export` and `package` measure on, and `tune` trains on: their columns as flags, and the opened table."""
+"""The rows that `compress`, `export`, `package` and `tune` read: their columns as flags, and the opened table."""
 
 from __future__ import annotations
 
