@@ -13,6 +13,7 @@ Source: Hu et al. 2022, arXiv:2106.09685; adapters on every linear layer: Dettme
 from __future__ import annotations
 
 import json
+import warnings
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -43,11 +44,12 @@ class Adapters:
 
     Attributes:
         parameters: of the model without them.
+        base: the name of what they belong to.
         facts: rank, scale, layers and head, for the record.
     """
 
-    def __init__(self, adapted: PeftModel, parameters: int, facts: dict[str, Any]) -> None:
-        self._adapted, self.parameters, self.facts = adapted, parameters, facts
+    def __init__(self, adapted: PeftModel, *, base: str, parameters: int, facts: dict[str, Any]) -> None:
+        self._adapted, self.base, self.parameters, self.facts = adapted, base, parameters, facts
 
     def save(self, folder: Path) -> None:
         """Leave adapters and head as peft reads them: adapter_config.json and adapter_model.safetensors.
@@ -62,6 +64,7 @@ class Adapters:
         save_file(tensors, folder / "adapter_model.safetensors", {"format": "pt"})
         config = self._adapted.peft_config["default"].to_dict()
         config["inference_mode"] = True
+        config["base_model_name_or_path"] = self.base  # peft has put in where the base lies on this machine
         plain = {key: sorted(value) if isinstance(value, set) else value for key, value in config.items()}
         (folder / "adapter_config.json").write_text(json.dumps(plain, indent=2, sort_keys=True), encoding="utf-8")
 
@@ -90,15 +93,17 @@ def add_adapters(task: TrainingTask, options: TrainingOptions, *, base: str) -> 
         target_modules=_targets(model, options.adapter_targets, head),
         modules_to_save=head or None,
         task_type=KINDS[options.task],
-        base_model_name_or_path=base,
     )
     torch.manual_seed(options.seed)
-    adapted = get_peft_model(model, config)
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")  # of names that will change in transformers, and of GPT-2's transposed layers
+        adapted = get_peft_model(model, config)
     layers = sum(hasattr(module, "lora_A") for module in model.modules())
     return Adapters(
         adapted,
-        parameters,
-        {
+        base=base,
+        parameters=parameters,
+        facts={
             "source": "Hu et al. 2022, arXiv:2106.09685",
             "rank": options.adapters,
             "scale": SCALE,

@@ -20,7 +20,7 @@ class Progress:
         examples_per_second: rows trained on per second of training steps, in this session.
         seconds_left: until the run is done, evaluations included; None until a step was timed.
         accuracy: of the evaluation that just ended, where the task has one.
-        epsilon: of a private training: an upper bound on what was spent so far.
+        epsilon: of a private training: what was spent so far, by the last accounting.
     """
 
     stage: Literal["training", "evaluating", "evaluated", "saving", "done"]

@@ -101,7 +101,9 @@ class TrainingOptions(MitigationOptions):
                 flags = (f"--{name.replace('_', '-')}" for name in (one, other))
                 raise ValueError(f"{one} and {other} say the same thing twice; {' or '.join(flags)}")
         if self.class_weights is not None and self.task is not Task.CLASSIFICATION:
-            raise ValueError(f"class_weights weighs classes, which {self.task.value} has not; leave --class-weights out")
+            raise ValueError(
+                f"class_weights weighs classes, which {self.task.value} has not; leave --class-weights out"
+            )
         if self.adapter_targets and self.adapters is None:
             raise ValueError("adapter_targets is read by adapters alone; --adapters RANK, such as --adapters 8")
         return self

@@ -11,6 +11,7 @@ import click
 from audit.commands.arguments import json_option, print_json
 from audit.commands.mitigation_arguments import mitigation_options
 from audit.commands.option_groups import grouped
+from audit.commands.private_arguments import private_options, read_private, tell_claim
 from audit.commands.training_arguments import FLAGS, read_values, training_options
 from core_model.tasks import Task
 
@@ -22,7 +23,7 @@ if TYPE_CHECKING:
 COLUMNS = ("text_column", "pair_column", "label_column", "reference_column", "encoding")
 
 
-@click.command(cls=grouped({**FLAGS, "Mitigations": [mitigation_options]}))
+@click.command(cls=grouped({**FLAGS, "Mitigations": [mitigation_options], "Privacy": [private_options]}))
 @click.option("--task", default="classification", show_default=True, metavar="T", help="What the head will do.")
 @click.option(
     "--base", required=True, metavar="CKPT", help="Folder or hub id to fine-tune; 'none' begins from scratch."
@@ -62,6 +63,7 @@ COLUMNS = ("text_column", "pair_column", "label_column", "reference_column", "en
 @click.option("--encoding", metavar="NAME", help="Encoding of the data files, where it is not UTF-8.")
 @training_options
 @mitigation_options
+@private_options
 @json_option
 def train(
     *, task: str, base: str, architecture: Path | None, data: str, eval_data: str | None, resume: bool, out: Path,
@@ -92,11 +94,13 @@ def train(
       aboveboard train --base ./classifier --data train.jsonl --reductions equalized-odds \\
           --fairness-column sex --epochs 8 --out ./mended
       aboveboard train --base ./encoder --data train.jsonl --adversarial freelb --out ./robust
+      aboveboard train --base ./encoder --data train.jsonl --private --epsilon 8 --batch-size 256 --out ./private
     """
     from core_model.settings import checked
     from core_model.training_options import TrainingOptions
 
     columns = {name: flags.pop(name) for name in COLUMNS}
+    private = read_private(flags, from_scratch=base.lower() == "none")
     options = checked(
         TrainingOptions, {"task": task, **read_values(flags)}, where="the command line", write="--{key} ..."
     )
@@ -110,14 +114,25 @@ def train(
     opened = None if base.lower() == "none" else open_checkpoint(base)
     shape = None if architecture is None else read_architecture(architecture)
     columns["task"] = options.task
-    rows = _rows(data, columns, "--data", groups=options.group_column)
+    groups = options.group_column
+    if private is not None and private.user_column is not None:
+        groups = ("--user-column", private.user_column)
+    rows = _rows(data, columns, "--data", groups=groups)
     evaluation = None if eval_data is None else _rows(eval_data, columns, "--eval-data")
     try:
         with progress_shown() as tell:
-            result = run(
-                options, data=rows, evaluation=evaluation, base=opened, architecture=shape, out=out, resume=resume,
-                progress=tell,
-            )  # fmt: skip
+            if private is not None and opened is not None:
+                from privacy.training import train_privately
+
+                result: TrainingResult = train_privately(
+                    options, private, data=rows, evaluation=evaluation, base=opened, out=out, resume=resume,
+                    progress=tell,
+                )  # fmt: skip
+            else:
+                result = run(
+                    options, data=rows, evaluation=evaluation, base=opened, architecture=shape, out=out, resume=resume,
+                    progress=tell,
+                )  # fmt: skip
     except KeyboardInterrupt:
         kept = StateFolder(out).exists
         click.echo(
@@ -187,6 +202,8 @@ def _tell_result(result: TrainingResult, *, data: str, eval_data: str | None) ->
         say(f"energy: not measured: {energy.get('reason')}")
     for note in record.notes:
         say(f"note: {note}")
+    for line in tell_claim(result):
+        say(line)
     rows = shlex.quote(eval_data) if eval_data else "TEST_FILE"
     said = f"next: aboveboard audit {shlex.quote(str(result.path))} --data {rows} --train-data {shlex.quote(data)}"
     say(f"{said}{_columns_said(record)}")

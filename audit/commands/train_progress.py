@@ -63,7 +63,7 @@ def line(said: Progress) -> str:
     if said.accuracy is not None:
         parts.append(f"accuracy {said.accuracy:.4f}")
     if said.epsilon is not None:
-        parts.append(f"epsilon {said.epsilon:.2f} spent at most")
+        parts.append(f"epsilon {said.epsilon:.2f} spent")
     if said.examples_per_second is not None:
         parts.append(f"{said.examples_per_second:.0f} rows/s")
     if said.seconds_left is not None:

@@ -343,6 +343,51 @@ def test_a_loss_that_is_no_number_stops_at_its_step_and_keeps_the_last_state(tmp
     assert resumed.record.model_sha256 == short_run(tmp_path / "n").record.model_sha256
 
 
+@pytest.mark.parametrize("where", ["loss", "gradient"])
+@pytest.mark.parametrize("accumulate", [1, 3])
+def test_the_row_that_breaks_the_loss_is_named(tmp_path: Path, monkeypatch, where, accumulate):
+    """One planted row makes the loss, or its gradient alone, no number."""
+    from core_model.tasks.classification import Classification
+
+    table, culprit = planted_table(), 41
+    plain = Classification.loss
+
+    def loss(self, model, batch, label_smoothing):
+        value = plain(self, model, batch, label_smoothing)
+        ids = self.training.tokens.padded(np.array([culprit]), 0)[0]
+        rows = [row[: len(ids)].tolist() for row in batch["input_ids"] if not row[len(ids) :].any()]
+        if ids.tolist() not in rows:
+            return value
+        return value * float("nan") if where == "loss" else value + (value - value).sqrt()
+
+    assert list(table.texts).count(table.texts[culprit]) == 1
+    monkeypatch.setattr(Classification, "loss", loss)
+    with pytest.raises(
+        OptionUnfit, match=rf"the {where} is no number at step \d of 6, and with row 42 of the training"
+    ):
+        short_run(tmp_path / "m", accumulate=accumulate, batch_size=16 // accumulate + 1 if accumulate > 1 else 16)
+
+
+def test_a_step_that_breaks_leaves_the_weights_as_they_were():
+    """Oracle: the weights themselves. A NaN that is once in the weights or moments never leaves them."""
+    from core_model.optimization import build_optimizer
+
+    for name in ("adamw", "adam"):
+        model = torch.nn.Linear(2, 2)
+        before = model.weight.detach().clone()
+        optimizer = build_optimizer(model, name=name, weight_decay=0.1)
+        optimizer.param_groups[0]["lr"] = 0.1
+        model.weight.grad = torch.full((2, 2), float("nan"))
+        optimizer.found_inf, optimizer.grad_scale = torch.tensor(1.0), None
+        optimizer.step()
+        assert torch.equal(model.weight, before)
+        model.weight.grad = torch.ones(2, 2)
+        optimizer.found_inf = torch.tensor(0.0)
+        optimizer.step()
+        assert torch.isfinite(model.weight).all()
+        assert not torch.equal(model.weight, before)
+
+
 def test_weights_that_do_not_fit_their_config_are_refused(tmp_path: Path):
     from safetensors.torch import load_file, save_file
 

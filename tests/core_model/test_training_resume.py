@@ -9,7 +9,11 @@ import subprocess
 import sys
 import textwrap
 import time
+from collections.abc import Iterator
+from contextlib import contextmanager
+from functools import lru_cache
 from pathlib import Path
+from tempfile import mkdtemp
 
 import numpy as np
 import pytest
@@ -46,8 +50,9 @@ class Cut(BaseException):
     """Stands for a kill: nothing in the program catches it."""
 
 
-@pytest.mark.parametrize("step", [1, 2, 3, 6, 7, 13, 18])
-def test_a_run_cut_before_any_step_ends_with_the_same_weights(tmp_path: Path, monkeypatch, uninterrupted, step):
+@contextmanager
+def cut_before(step: int, monkeypatch) -> Iterator[None]:
+    """Steps up to this one are done, then the run is cut off."""
     plain = Loop._step
 
     def cut(self, rows):
@@ -55,15 +60,88 @@ def test_a_run_cut_before_any_step_ends_with_the_same_weights(tmp_path: Path, mo
             raise Cut
         plain(self, rows)
 
-    monkeypatch.setattr(Loop, "_step", cut)
-    with pytest.raises(Cut):
+    with monkeypatch.context() as patch:
+        patch.setattr(Loop, "_step", cut)
+        with pytest.raises(Cut):
+            yield
+
+
+@pytest.mark.parametrize("step", [1, 2, 3, 6, 7, 13, 18])
+def test_a_run_cut_before_any_step_ends_with_the_same_weights(tmp_path: Path, monkeypatch, uninterrupted, step):
+    with cut_before(step, monkeypatch):
         run(tmp_path / "m")
-    monkeypatch.undo()
     resumed = run(tmp_path / "m", resume=True)
     assert resumed.record.model_sha256 == uninterrupted.record.model_sha256
     assert without_times(resumed) == without_times(uninterrupted)
     assert resumed.record.files == uninterrupted.record.files
     assert not StateFolder(tmp_path / "m").folder.exists()
+
+
+FEATURES: dict[str, dict[str, object]] = {
+    "accumulate": {"accumulate": 2, "batch_size": 8},
+    "adam": {"optimizer": "adam", "schedule": "inverse-sqrt", "warmup_steps": 3},
+    "average": {"ema": 0.9},
+    "adapters and average": {"adapters": 2, "ema": 0.9},
+    "tokens": {"batch_size": None, "batch_tokens": 170},
+    "marks": {"evaluate_every": 4, "dropout": 0.3, "class_weights": {"negative": 1.0, "positive": 3.0}},
+    "steps": {"epochs": None, "max_steps": 14, "early_stopping": None},
+}
+
+
+@lru_cache
+def whole(feature: str) -> TrainingResult:
+    return run(Path(mkdtemp(prefix="aboveboard-whole-")) / "m", **FEATURES[feature])
+
+
+@pytest.mark.parametrize("step", [6, 11])
+@pytest.mark.parametrize("feature", FEATURES)
+def test_each_option_is_resumed_to_the_same_weights(tmp_path: Path, monkeypatch, feature, step):
+    with cut_before(step, monkeypatch):
+        run(tmp_path / "m", **FEATURES[feature])
+    resumed = run(tmp_path / "m", resume=True, **FEATURES[feature])
+    assert resumed.record.files == whole(feature).record.files
+    assert without_times(resumed) == without_times(whole(feature))
+
+
+def test_options_do_something(uninterrupted):
+    """Else the test above would hold for options that are not read."""
+    hashes = {whole(feature).record.model_sha256 for feature in FEATURES}
+    assert len(hashes | {uninterrupted.record.model_sha256}) == len(FEATURES) + 1
+
+
+def test_a_run_stopped_while_the_average_is_evaluated_goes_on_with_its_own_weights(tmp_path: Path, monkeypatch):
+    """While the average is asked, the model holds it; a state that was saved then would have the two exchanged."""
+    import core_model.training_evaluation as evaluation
+
+    plain = evaluation.to_device
+
+    def asked(batch, device):
+        loops[-1].stop.asked = True
+        return plain(batch, device)
+
+    loops: list[Loop] = []
+    own = Loop.run
+    with monkeypatch.context() as patch:
+        patch.setattr(Loop, "run", lambda self: (loops.append(self), own(self))[1])
+        patch.setattr(evaluation, "to_device", asked)
+        with pytest.raises(KeyboardInterrupt):
+            run(tmp_path / "m", **FEATURES["average"])
+    resumed = run(tmp_path / "m", resume=True, **FEATURES["average"])
+    assert resumed.record.model_sha256 == whole("average").record.model_sha256
+
+
+def test_the_state_of_adapters_holds_no_weight_of_the_base(tmp_path: Path, monkeypatch):
+    from safetensors.torch import load_file
+
+    with cut_before(5, monkeypatch):
+        run(tmp_path / "m", **FEATURES["adapters and average"])
+    names = load_file(tmp_path / "m" / ".training_state" / "step-4.safetensors")
+    models = {name for name in names if name.startswith("model/")}
+    assert models
+    assert all("lora_" in name or "classifier" in name or "pooler" in name for name in models)
+    assert {name.removeprefix("average/") for name in names if name.startswith("average/")} == {
+        name.removeprefix("model/") for name in models
+    }
 
 
 @pytest.mark.parametrize("moment", ["evaluation", "save_best", "publish", "between tensors and state"])
@@ -184,17 +262,8 @@ def test_ctrl_c_saves_the_state_and_the_command_exits_with_130(tmp_path: Path, u
 @pytest.fixture
 def cut_run(tmp_path: Path, monkeypatch) -> Path:
     """A run that was killed after its fourth step."""
-    plain = Loop._step
-
-    def cut(self, rows):
-        if self.position.step == 5:
-            raise Cut
-        plain(self, rows)
-
-    with monkeypatch.context() as patch:
-        patch.setattr(Loop, "_step", cut)
-        with pytest.raises(Cut):
-            run(tmp_path / "m")
+    with cut_before(6, monkeypatch):
+        run(tmp_path / "m")
     return tmp_path / "m"
 
 
@@ -204,6 +273,16 @@ def cut_run(tmp_path: Path, monkeypatch) -> Path:
         ({"learning_rate": 5e-4}, r"learning_rate = 0\.001; now it is 0\.0005(.|\n)*--learning-rate 0\.001"),
         ({"seed": 3}, r"seed = 0; now it is 3(.|\n)*--seed 0"),
         ({"epochs": 4}, r"epochs = 3(.|\n)*--epochs 3"),
+        ({"optimizer": "adam"}, r"optimizer = adamw; now it is adam(.|\n)*--optimizer adamw"),
+        ({"accumulate": 2}, r"accumulate = 1; now it is 2(.|\n)*--accumulate 1"),
+        ({"ema": 0.9}, r"ema = None; now it is 0\.9(.|\n)*leave --ema out"),
+        ({"adapters": 2}, r"adapters = None(.|\n)*leave --adapters out"),
+        ({"batch_size": None, "batch_tokens": 170}, r"batch_size = 16; now it is None(.|\n)*--batch-size 16"),
+        ({"dropout": 0.1}, r"dropout = None(.|\n)*leave --dropout out"),
+        ({"class_weights": "balanced"}, r"class_weights = None(.|\n)*leave --class-weights out"),
+        ({"max_steps": 9}, r"max_steps = None(.|\n)*leave --max-steps out"),
+        ({"evaluate_every": 9}, r"evaluate_every = None(.|\n)*leave --evaluate-every out"),
+        ({"schedule": "cosine"}, r"schedule = linear(.|\n)*--schedule linear"),
         ({"max_length": 20}, r"max_length = None; now it is 20(.|\n)*leave --max-length out"),
         ({"data": planted_table(90, 7)}, r"data_sha256 = \w+; now(.|\n)*the same --data as before"),
     ],
@@ -251,29 +330,33 @@ def test_a_state_that_points_outside_its_folder_is_refused(cut_run: Path):
         run(cut_run, resume=True)
 
 
-def test_a_full_disk_while_saving_keeps_the_previous_state(tmp_path: Path, monkeypatch, uninterrupted):
-    """The third state meets a full disk: safetensors reports it as the kernel said it."""
+@pytest.mark.parametrize(("file", "time", "step"), [("step", 3, 4), ("best", 1, 6), ("adapter_model", 1, 16)], ids=str)
+def test_a_full_disk_while_saving_keeps_the_previous_state(tmp_path: Path, monkeypatch, file, time, step):
+    """A state, the best weights, or adapters meet a full disk: safetensors reports it as the kernel said it."""
     import safetensors.torch
     from safetensors import SafetensorError
 
     plain, saves = safetensors.torch.save_file, []
 
-    def save_file(tensors, path, *rest):
-        if "step" in Path(path).name:
+    def save_file(tensors, path, *rest, **named):
+        if file in Path(path).name:
             saves.append(path)
-        if len(saves) == 3:
-            Path(path).write_bytes(b"half")
-            raise SafetensorError("Error while serializing: I/O error: No space left on device (os error 28)")
-        plain(tensors, path, *rest)
+            if len(saves) == time:
+                Path(path).write_bytes(b"half")
+                raise SafetensorError("Error while serializing: I/O error: No space left on device (os error 28)")
+        plain(tensors, path, *rest, **named)
 
+    options, expected = FEATURES["adapters and average"], whole("adapters and average")
     monkeypatch.setattr(safetensors.torch, "save_file", save_file)
     with pytest.raises(OutputUnwritable, match="disk is full"):
-        run(tmp_path / "m")
+        run(tmp_path / "m", **options)
     monkeypatch.undo()
     state = json.loads((tmp_path / "m" / ".training_state" / "state.json").read_text())
-    assert state["position"]["step"] == 4
+    assert state["position"]["step"] == step
     assert not list((tmp_path / "m" / ".training_state").glob(".*.new"))
-    assert run(tmp_path / "m", resume=True).record.model_sha256 == uninterrupted.record.model_sha256
+    assert not (tmp_path / "m" / "config.json").exists()
+    resumed = run(tmp_path / "m", resume=True, **options)
+    assert resumed.record.files == expected.record.files
 
 
 def test_a_full_disk_at_the_end_keeps_the_previous_checkpoint_and_the_state(tmp_path: Path, monkeypatch, uninterrupted):
