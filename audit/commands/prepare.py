@@ -49,7 +49,7 @@ if TYPE_CHECKING:
 @click.option("--language", metavar="CODE", help="Drop texts of other languages, such as other than en.")
 @click.option("--source-language", metavar="CODE", help="Language of the source.")
 @click.option("--target-language", metavar="CODE", help="Language of the target.")
-@click.option("--min-language-probability", type=float, metavar="X", help="Smallest probability of it. Default: 0.5.")
+@click.option("--min-language-probability", type=float, metavar="X", help="Smallest probability of it. Default: 0.2.")
 @click.option("--exact-duplicates", metavar="remove|keep", help="Rows that repeat an earlier one. Default: remove.")
 @click.option("--near-duplicates", metavar="remove|keep", help="Rows that nearly do. Default: remove.")
 @click.option(
@@ -139,6 +139,8 @@ def _show(prepared: Preparation) -> None:
             say(f"  changed {entry['rows']:,}: {entry['what']}")
         for entry in step["dropped"]:
             say(f"  dropped {entry['rows']:,}: {entry['reason']} (row {', '.join(map(str, entry['examples']))})")
+        for what, count in step["found"].items():
+            say(f"  found {count:,}: {what}")
     for part in card["parts"]:
         say(f"{part['name']}: {part['rows']:,} rows, {prepared.files[part['name']]}")
     for note in card["notes"]:

@@ -94,5 +94,5 @@ def _letters(least: float, sides: Sequence[str], texts: Texts) -> str | None:
 
 def share_of_letters(text: str) -> float:
     """Letters of any script among the characters but blanks, 0 to 1; 0 for a text of blanks alone."""
-    characters = [character for character in text if not character.isspace()]
-    return sum(map(str.isalpha, characters)) / len(characters) if characters else 0.0
+    characters = len(text) - sum(map(str.isspace, text))
+    return sum(map(str.isalpha, text)) / characters if characters else 0.0

@@ -51,7 +51,7 @@ class Intake:
         if number == 0:
             raise DataMissing(f"{self.given.rows.name} has no row", mend="name a file with rows")
         if self.language is not None:
-            self.language.refuse_swapped()
+            self.language.finish()
         for step in steps:
             refuse_nothing_left(step, number)
         return steps

@@ -1,15 +1,16 @@
 """The language of a text, by py3langid's model, which is inside its package: nothing is fetched.
 
-The model counts byte n-grams, so a short text is hardly evidence: `Standard` is German, English and more. A text with
-fewer than 20 letters is therefore dropped only where the model is sure of another language; a longer one where the
-expected language has less than the smallest probability and is not the likeliest either. Of a long text the beginning
-is looked at.
+The model counts byte n-grams, so its word is no proof: `Standard` is German, English and more, and Nigerian Pidgin looks
+like English. A text is dropped only where another language has at least half of the probability, and the expected one
+less than the smallest allowed; below 20 letters only where the rival has nine tenths. Of a long text the beginning is
+looked at.
 
 Source: Lui and Baldwin 2012, langid.py: An Off-the-shelf Language Identification Tool, ACL.
 """
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Iterable, Mapping, Sequence
 from functools import cache
 from typing import Any
@@ -22,7 +23,9 @@ from core_model.preprocessing.steps import Step
 
 SHORT_LETTERS = 20
 LOOKED_AT = 1_000  # characters; more change no answer and cost a millisecond for each two thousand
-SURE = 0.9  # probability of a rival at which even a short text is dropped
+LIKELY = 0.5  # probability of a rival at which a text may be dropped
+SURE = 0.9  # the same for a short text
+RIVALS_SHOWN = 5
 SWAPPED_FROM = 10  # rows; fewer are no evidence that two columns were swapped
 
 
@@ -57,7 +60,8 @@ class LanguageFilter:
     """Drops texts of other languages, and notices two columns that were swapped.
 
     Attributes:
-        step: the account; swapped: rows whose sides have each the other's language.
+        step: the account; swapped: rows whose sides have each the other's language; rivals: how often which
+            language stood where another was expected.
     """
 
     def __init__(self, expected: Mapping[str, str], sides: Sequence[str], least: float) -> None:
@@ -65,6 +69,7 @@ class LanguageFilter:
         settings = {"expected": dict(expected), "least probability": least, "short below letters": SHORT_LETTERS}
         self.step = Step("language", settings, f"--min-language-probability below {least:g}, or another language")
         self.swapped = 0
+        self.rivals: Counter[str] = Counter()
         self.filter = Filter(self.step, self.reason)
 
     def reason(self, texts: Texts) -> str | None:
@@ -79,8 +84,18 @@ class LanguageFilter:
             self.swapped += 1
         for side, (text, (language, probability)) in found.items():
             if self._is_other(text, self.expected[side], language, probability):
-                return f"{side}: {language}, not {self.expected[side]}"
+                self.rivals[f"{side} looks like {language}"] += 1
+                return f"{side}: not {self.expected[side]}"
         return None
+
+    def finish(self) -> None:
+        """Put the most frequent of the other languages into the account.
+
+        Raises: OptionUnfit when two columns look swapped.
+        """
+        self.refuse_swapped()
+        most = sorted(self.rivals.items(), key=lambda item: (-item[1], item[0]))[:RIVALS_SHOWN]
+        self.step.found.update(most)
 
     def refuse_swapped(self) -> None:
         """Refuse columns that hold each the other's language in most rows.
@@ -96,10 +111,9 @@ class LanguageFilter:
             )
 
     def _is_other(self, text: str, expected: str, language: str, probability: float) -> bool:
-        if language == expected:
+        enough = LIKELY if sum(map(str.isalpha, text)) >= SHORT_LETTERS else SURE
+        if language == expected or probability < enough:
             return False
-        if sum(map(str.isalpha, text)) < SHORT_LETTERS:
-            return probability >= SURE
         return dict(identifier().rank(text[:LOOKED_AT]))[expected] < self.least
 
 

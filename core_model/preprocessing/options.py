@@ -49,7 +49,9 @@ class PreparationOptions(BaseModel):
     language: str | None = Field(None, description="language of the texts, such as en (ISO 639-1)")
     source_language: str | None = Field(None, description="language of the source")
     target_language: str | None = Field(None, description="language of the target")
-    min_language_probability: float = Field(0.5, gt=0, lt=1, description="smallest probability of that language")
+    min_language_probability: float = Field(
+        0.2, gt=0, lt=1, description="smallest probability of that language where another one is likely"
+    )
 
     exact_duplicates: Literal["remove", "keep"] = Field("remove", description=DUPLICATES)
     near_duplicates: Literal["remove", "keep"] = Field("remove", description=DUPLICATES)

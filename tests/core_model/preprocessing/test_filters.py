@@ -87,7 +87,8 @@ def test_rows_of_another_language_go_and_short_ones_stay(tmp_path):
     short = [("Standard", "Standards"), ("File", "Datei"), ("OK", "OK!")]
     prepared = pairs(tmp_path, [*SOUND, *wrong, *short], source_language="en", target_language="de")
     assert left(prepared) == [*SOUND, *short]
-    assert dropped(prepared, "language") == {"source: fr, not en": [5], "target: en, not de": [6]}
+    assert dropped(prepared, "language") == {"source: not en": [5], "target: not de": [6]}
+    assert step(prepared, "language")["found"] == {"source looks like fr": 1, "target looks like en": 1}
 
 
 def test_a_short_text_goes_where_the_model_is_sure_of_a_rival(tmp_path):
