@@ -8,13 +8,15 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass
-from math import ceil
+from math import ceil, sqrt
 from typing import Literal
 
 from audit.statistics.estimate import Estimate
 from reports.record import Metric, Verdict, finite
 
 Better = Literal["lower", "higher", "none"]
+
+MOST_ROWS = 1e12  # more text than there is
 
 
 @dataclass(frozen=True)
@@ -95,13 +97,14 @@ def judge(estimate: Estimate, *, better: Better, limit: Limit | None) -> Verdict
 def rows_needed(estimate: Estimate, limit: Limit | None) -> int | None:
     """About how many rows would decide: the interval shrinks with the square root of n.
 
-    None when the value lies on the limit (no number of rows would do) or nothing is known of its error.
+    None when the value lies on the limit, to within rounding (no number of rows that exists would do), or nothing is
+    known of its error.
     """
     if limit is None or estimate.value is None or estimate.interval is None or estimate.n < 1:
         return None
     low, high = estimate.interval
     arm = (high - estimate.value) if estimate.value <= limit.value else (estimate.value - low)
     distance = abs(limit.value - estimate.value)
-    if distance == 0 or arm <= 0:
+    if arm <= 0 or distance * sqrt(MOST_ROWS) <= arm * sqrt(estimate.n):
         return None
     return max(estimate.n + 1, ceil(estimate.n * (arm / distance) ** 2))

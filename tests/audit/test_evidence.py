@@ -60,3 +60,8 @@ def test_the_rows_that_would_decide_shrink_the_arm_to_the_distance():
 
 def test_no_number_of_rows_decides_a_value_on_the_limit():
     assert rows_needed(estimate(0.1, 0.05, 0.15), Limit(0.1, "test")) is None
+
+
+def test_no_number_of_rows_decides_for_a_value_on_its_limit_to_within_rounding():
+    on_it = metric("bleu", Estimate(1e-17, -1.0, 1.0, 48, "planted"), unit="u", better="higher", limit=Limit(0.0, "x"))
+    assert on_it.verdict is Verdict.INCONCLUSIVE and on_it.rows_needed is None
