@@ -28,7 +28,7 @@ if TYPE_CHECKING:
     from core_model.tasks import Task
 
 ROUNDS = 12
-ROWS_PER_ROUND = 128  # sampled from the data: as long and as short as the data's rows are
+ROWS_PER_ROUND = 64  # sampled from the data: as long and as short as the data's rows are
 
 
 def measure_trade(

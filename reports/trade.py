@@ -50,7 +50,10 @@ class Line(Part):
     def conclusion(self) -> Literal["better", "worse", "changed", "unchanged", "no evidence of change", "not measured"]:
         """What the change's interval allows to say."""
         change, none = self.change, 1.0 if self.change_is == "ratio" else 0.0
-        if change.value is None or (change.interval is None and change.method != COUNTED):
+        if change.value is not None and change.interval is None and change.method != COUNTED:
+            # Every row says the same on both sides: resampling rows shows no spread, and no change either.
+            return "no evidence of change" if change.value == none else "not measured"
+        if change.value is None:
             return "not measured"
         low, high = change.interval or (change.value, change.value)
         if low <= none <= high:

@@ -21,7 +21,7 @@ if TYPE_CHECKING:
     from core_model.compression.compress import Made
     from core_model.compression.options import Distill
     from core_model.data import Table
-    from reports.trade import Number, Trade
+    from reports.trade import Trade
 
 RECORD, PAGE = "compression.json", "compression.html"
 
@@ -207,26 +207,11 @@ def _untaught(out: Path) -> Iterator[Path]:
 
 def _tell(trade: Trade, out: Path) -> None:
     """The trade in a few lines."""
+    from audit.commands.trade_lines import said_line
     from reports.text import terminal_text
 
     for line in trade.lines:
-        before, after = _short(line.before), _short(line.after)
-        change = _short(line.change)
-        sign = "times" if line.change_is == "ratio" else "by"
-        paired = ", paired" if line.paired else ""
-        click.echo(
-            terminal_text(f"{line.name} ({line.unit}): {before} -> {after}, {sign} {change}{paired}: {line.conclusion}")
-        )
+        click.echo(terminal_text(said_line(line)))
     for note in trade.notes:
         click.echo(terminal_text(f"note: {note}"))
     click.echo(f"checkpoint: {out}\nreport: {out / PAGE}\nrecord: {out / RECORD}")
-
-
-def _short(number: Number) -> str:
-    """The value and its interval, with as many digits as the interval supports."""
-    from reports.numbers import measured
-
-    value, interval = measured(number.value, number.interval)
-    if number.value is None:
-        return f"not measured ({number.reason})"
-    return value if number.interval is None else f"{value} [{interval}]"
