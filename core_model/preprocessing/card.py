@@ -12,10 +12,12 @@ import platform
 import unicodedata
 from collections.abc import Mapping
 from importlib.metadata import PackageNotFoundError, version
+from pathlib import Path
 from typing import Any
 
 import numpy as np
 
+from core_model.data_hash import hash_file
 from core_model.duplicates import PERMUTATIONS, SEED, SHINGLE_WORDS, bands
 from core_model.preprocessing.clusters import sizes
 from core_model.preprocessing.language import language_shares
@@ -44,7 +46,8 @@ def data_card(
         "schema": SCHEMA,
         "input": {
             "name": given.name,
-            "sha256": given.file_sha256(),
+            "sha256": prepared.rows_sha256 or hash_file(Path(str(given.path))),
+            "sha256_of": "rows as JSON lines" if prepared.rows_sha256 else "file",
             "rows": prepared.steps[0].rows_in,
             "columns": list(given.rows.columns),
             **given.about.model_dump(),

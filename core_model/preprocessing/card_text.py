@@ -52,7 +52,7 @@ def _origin(card: dict[str, Any]) -> list[str]:
     given = card["input"]
     facts = [
         ("input", given["name"]),
-        ("sha256", given["sha256"] or "none: not a single file"),
+        ("sha256", f"{given['sha256']} (of the {given['sha256_of']})"),
         ("rows", f"{given['rows']:,}"),
         ("task", card["task"]),
         ("columns", ", ".join(f"{what} = {column}" for what, column in card["columns"].items())),

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 from collections.abc import Callable, Sequence
 
 from core_model.data_table import group_value
@@ -12,6 +13,7 @@ from core_model.preprocessing.language import LanguageFilter, language_filter
 from core_model.preprocessing.options import PreparationOptions
 from core_model.preprocessing.reading import Input, Row, answers_in, clean_answers, member, text_of, with_member
 from core_model.preprocessing.rows import WaitingRows
+from core_model.preprocessing.spool import json_line
 from core_model.preprocessing.steps import Step, refuse_nothing_left
 from core_model.tasks import Task
 
@@ -23,10 +25,15 @@ DOCUMENTS = {Task.LANGUAGE_MODELING, Task.SUMMARIZATION, Task.QUESTION_ANSWERING
 
 
 class Intake:
-    """The steps that look at one row at a time."""
+    """The steps that look at one row at a time.
+
+    Attributes:
+        rows_sha256: over the rows as JSON lines, where they are no single file; None else, and before they are taken.
+    """
 
     def __init__(self, given: Input, options: PreparationOptions) -> None:
         self.given = given
+        self.rows_sha256: str | None = None
         lines = options.keep_lines if options.keep_lines is not None else options.task in DOCUMENTS
         self.cleaner = Cleaner(options.html, options.unicode, options.control, options.whitespace, lines)
         settings = {kind: getattr(options, kind) for kind in ("html", "unicode", "control", "whitespace")}
@@ -40,14 +47,17 @@ class Intake:
     def take(self, rows: WaitingRows, tell: Tell) -> list[Step]:
         """Stream the input into `rows`; the accounts."""
         steps = [self.cleaning, *(some.step for some in self.filters)]
-        number = 0
+        number, content = 0, None if self.given.is_file else hashlib.sha256()
         for number, row in enumerate(self.given, start=1):
+            if content is not None:
+                content.update(json_line(row))
             self._take_row(rows, number, row)
             if number % TELL_ROWS == 0:
                 tell("reading and cleaning", number)
             if number == LOOK_FOR_SWAP and self.language is not None:
                 self.language.refuse_swapped()
         rows.finish()
+        self.rows_sha256 = None if content is None else content.hexdigest()
         if number == 0:
             raise DataMissing(f"{self.given.rows.name} has no row", mend="name a file with rows")
         if self.language is not None:

@@ -1,9 +1,9 @@
 """The language of a text, by py3langid's model, which is inside its package: nothing is fetched.
 
-The model counts byte n-grams, so its word is no proof: `Standard` is German, English and more, and Nigerian Pidgin looks
-like English. A text is dropped only where another language has at least half of the probability, and the expected one
-less than the smallest allowed; below 20 letters only where the rival has nine tenths. Of a long text the beginning is
-looked at.
+The model counts byte n-grams, so its word is no proof: `Standard` is German, English and more, and Nigerian Pidgin
+looks like English. A text is dropped only where another language has at least half of the probability, and the expected
+one less than the smallest allowed; below 20 letters only where the rival has nine tenths. Of a long text the beginning
+is looked at.
 
 Source: Lui and Baldwin 2012, langid.py: An Off-the-shelf Language Identification Tool, ACL.
 """

@@ -32,12 +32,14 @@ class Prepared:
         rows: those that cleaning and filters let through; parts: (rows,) places in PARTS, -1 where dropped.
         labels: (rows that have a part,) cluster numbers, by near duplicates; None where a column splits.
         steps: the accounts, in order.
+        rows_sha256: over the input's rows as JSON lines, where they are no single file.
     """
 
     rows: WaitingRows
     parts: np.ndarray
     labels: np.ndarray | None
     steps: list[Step]
+    rows_sha256: str | None
 
 
 def run_steps(given: Input, options: PreparationOptions, folder: Path, tell: Tell) -> Prepared:
@@ -55,11 +57,13 @@ def run_steps(given: Input, options: PreparationOptions, folder: Path, tell: Tel
         )
     rows = WaitingRows(list(given.sides.values()), folder)
     try:
-        steps = Intake(given, options).take(rows, tell)
+        intake = Intake(given, options)
+        steps = intake.take(rows, tell)
         kept = np.arange(len(rows))
         ways = sides_compared(options.duplicates_by, sides)
         kept = _without_duplicates(rows, kept, ways, options, steps, folder, tell)
-        return _split(rows, kept, options, steps, folder, tell)
+        parts, labels = _split(rows, kept, options, steps, folder, tell)
+        return Prepared(rows, parts, labels, steps, intake.rows_sha256)
     except BaseException:
         rows.close()
         raise
@@ -93,24 +97,25 @@ def _without_duplicates(
 
 def _split(
     rows: WaitingRows, kept: np.ndarray, options: PreparationOptions, steps: list[Step], folder: Path, tell: Tell
-) -> Prepared:
-    shares = {"seed": options.seed, "validation": options.validation, "test": options.test}
+) -> tuple[np.ndarray, np.ndarray | None]:
+    """Each row's part, with a step of its own where a column splits; and the clusters, where none does."""
     each_side: Ways = [(side,) for side in range(len(rows.columns))]
-    comparing = {"threshold": options.similarity, "folder": folder, "tell": tell}
     labels = None
     if options.split_column is None:
-        labels = linked(rows, kept, each_side, **comparing).labels  # type: ignore[arg-type]
-        chosen = parts_of(smallest_members(labels, rows.row_keys[kept]), **shares)  # type: ignore[arg-type]
+        labels = linked(rows, kept, each_side, threshold=options.similarity, folder=folder, tell=tell).labels
+        keys = smallest_members(labels, rows.row_keys[kept])
     else:
-        chosen = parts_of(rows.groups[kept], **shares)  # type: ignore[arg-type]
-        leaks = leaking(rows, kept, chosen, each_side, **comparing)  # type: ignore[arg-type]
+        keys = rows.groups[kept]
+    chosen = parts_of(keys, seed=options.seed, validation=options.validation, test=options.test)
+    if options.split_column is not None:
+        leaks = leaking(rows, kept, chosen, each_side, threshold=options.similarity, folder=folder, tell=tell)
         step = Step("stands in another part", {"similarity": options.similarity}, "more rows, or another --seed")
         steps.append(_account(step, rows, kept, kept[~leaks], "nearly repeats a row of a part before: train, test"))
         kept, chosen = kept[~leaks], chosen[~leaks]
     parts = np.full(len(rows), -1, np.int8)
     parts[kept] = chosen
     _refuse_empty_parts(parts, options)
-    return Prepared(rows, parts, labels, steps)
+    return parts, labels
 
 
 def _account(step: Step, rows: WaitingRows, before: np.ndarray, after: np.ndarray, reason: str) -> Step:

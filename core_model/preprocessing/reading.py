@@ -9,7 +9,6 @@ from typing import Any
 
 from core_model.data import WRITTEN_NAN, About, about_beside, locate
 from core_model.data_columns import choose_columns, roles_of
-from core_model.data_hash import hash_file
 from core_model.data_reading import Source, whole_rows
 from core_model.errors import ColumnMissing, DataDamaged, OptionUnfit
 from core_model.preprocessing.options import PreparationOptions
@@ -42,12 +41,26 @@ class Input:
     split_column: str | None
     guessed: Mapping[str, str]
 
-    def file_sha256(self) -> str | None:
-        """Of the file's bytes; None for shards and hubs, which are no single file."""
-        return hash_file(self.path) if self.path is not None and self.path.is_file() else None
+    @property
+    def is_file(self) -> bool:
+        """Whether it is one file, rather than shards or a hub's data set."""
+        return self.path is not None and self.path.is_file()
 
     def __iter__(self) -> Iterator[Row]:
-        return whole_rows(self.rows)
+        """The rows, once.
+
+        Raises: DataDamaged, at the end, when the file was written to while it was read.
+        """
+        before = self._state()
+        yield from whole_rows(self.rows)
+        if self._state() != before:
+            raise DataDamaged(f"{self.path} was changed while it was read", mend="prepare it when nobody writes to it")
+
+    def _state(self) -> tuple[int, int] | None:
+        if self.path is None or not self.path.is_file():
+            return None
+        found = self.path.stat()
+        return found.st_size, found.st_mtime_ns
 
 
 def open_input(data: str | Path, options: PreparationOptions) -> Input:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import datetime
+import hashlib
 import json
 import signal
 import subprocess
@@ -198,8 +199,20 @@ def test_a_folder_of_shards_is_one_table(tmp_path):
     write(tmp_path / "shards", rows[5:], "train-00001-of-00002.jsonl")
     prepared = prepare(tmp_path / "shards", tmp_path / "out", **WHOLE)
     assert parts(prepared)["train"] == rows
-    assert prepared.card["input"]["sha256"] is None
+    lines = b"".join((tmp_path / "shards" / f"train-0000{i}-of-00002.jsonl").read_bytes() for i in range(2))
+    assert prepared.card["input"]["sha256"] == hashlib.sha256(lines).hexdigest()
+    assert prepared.card["input"]["sha256_of"] == "rows as JSON lines"
     assert prepared.card["input"]["name"] == "shards"
+
+
+def test_a_file_that_changes_while_it_is_read_is_refused(file):
+    def write_more(stage: str, rows: int) -> None:
+        with file.open("a") as more:
+            more.write('{"en": "one more", "de": "eine mehr", "year": 1}\n')
+
+    with file.open("a") as more:
+        more.writelines(f'{{"en": "number {i}", "de": "Zahl {i}", "year": 0}}\n' for i in range(1_900))
+    assert "was changed while it was read" in letter(DataDamaged, file, **PAIR, progress=write_more)
 
 
 def test_what_json_cannot_hold_is_a_letter_or_its_text():
