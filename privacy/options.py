@@ -55,7 +55,7 @@ UNFIT = {
 }
 
 
-def refuse_unfit(options: TrainingOptions, *, processes: int, from_scratch: bool) -> None:
+def refuse_unfit(options: TrainingOptions, *, processes: int) -> None:
     """Hold the options of training against a promise of privacy.
 
     Raises: OptionUnfit, with the reason why one does not go with it.
@@ -65,11 +65,6 @@ def refuse_unfit(options: TrainingOptions, *, processes: int, from_scratch: bool
         if given and given != type(options).model_fields[name].default:
             flag = "--" + name.replace("_", "-")
             raise OptionUnfit(f"{flag} does not go with --private: {why}", mend=f"leave {flag} out")
-    if from_scratch:
-        raise OptionUnfit(
-            "--base none does not go with --private: the tokenizer would be learnt from the private rows without noise",
-            mend="--base with a checkpoint whose weights and tokenizer are public",
-        )
     if processes > 1:
         raise OptionUnfit(
             "private training runs in one process: rows are sampled for all of it at once",
@@ -80,3 +75,11 @@ def refuse_unfit(options: TrainingOptions, *, processes: int, from_scratch: bool
             "the noise follows from the number of steps, and --max-minutes alone names none",
             mend="--epochs or --max-steps",
         )
+
+
+def refuse_from_scratch() -> None:
+    """Raises: OptionUnfit: what is learnt from the rows before the first noisy step is not protected."""
+    raise OptionUnfit(
+        "--base none does not go with --private: the tokenizer would be learnt from the private rows without noise",
+        mend="--base with a checkpoint whose weights and tokenizer are public",
+    )

@@ -10,6 +10,7 @@ Source: Abadi et al. 2016, arXiv:1607.00133, algorithm 1.
 
 from __future__ import annotations
 
+import time
 from collections.abc import Callable, Sequence
 from contextlib import nullcontext
 from dataclasses import dataclass, field
@@ -23,7 +24,6 @@ from core_model.length_buckets import plan_batches
 from core_model.objective import TaskLoss
 from core_model.training_plan import Plan
 from core_model.training_step import to_device
-from privacy.accountants import QUICK, rdp_epsilon
 from privacy.accounting import Budget, Phase
 from privacy.adaptive_clipping import AdaptiveClipping
 from privacy.calibration import noise_multiplier_for
@@ -61,6 +61,15 @@ class Noise:
         return self.adaptive.gradient_noise_multiplier if self.adaptive else self.multiplier
 
 
+@dataclass(frozen=True)
+class Told:
+    """An epsilon that was computed: when (seconds of a monotonic clock), and how long that took."""
+
+    epsilon: float
+    at: float
+    took: float
+
+
 @dataclass
 class PrivateStep:
     """DP-SGD as a `core_model.training_step.StepMethod`.
@@ -81,6 +90,7 @@ class PrivateStep:
     budget: Budget
     written: WrittenLedger
     norms: list[float] = field(default_factory=list)
+    told: Told | None = None
 
     def __post_init__(self) -> None:
         expected = self.options.batch_size or 1
@@ -177,9 +187,12 @@ class PrivateStep:
         return None
 
     def epsilon(self) -> float | None:
-        """Epsilon up to now: a quick bound from above (RDP), for the progress line."""
-        ledger = self.written.ledger
-        return rdp_epsilon(ledger.releases(), self.budget.delta, orders=QUICK) if ledger.phases else None
+        """Epsilon of the ledger by PRV; computed anew when it costs less than a fiftieth of the time since."""
+        told, now, ledger = self.told, time.monotonic(), self.written.ledger
+        if ledger.phases and (told is None or now - told.at > 50 * told.took):
+            epsilon = ledger.epsilon(self.budget.delta)
+            self.told = told = Told(epsilon, at=time.monotonic(), took=time.monotonic() - now)
+        return None if told is None else told.epsilon
 
     def record(self) -> dict[str, Any]:
         """What the training record says of it: `privacy.claim` is made from this."""

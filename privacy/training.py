@@ -10,6 +10,7 @@ Everything else (tasks, adapters, states, resume, record) is the one trainer's; 
 
 from __future__ import annotations
 
+from dataclasses import dataclass
 from functools import partial
 from importlib.metadata import version
 from pathlib import Path
@@ -37,6 +38,19 @@ if TYPE_CHECKING:
     from privacy.private_step import PrivateStep
 
 
+@dataclass(frozen=True)
+class PrivateResult(TrainingResult):
+    """A privately trained checkpoint.
+
+    Attributes:
+        claim: what `privacy.json` in its folder promises.
+        warnings: with which reservations the accounting linter lets it stand.
+    """
+
+    claim: PrivacyClaim
+    warnings: tuple[Fault, ...]
+
+
 class _Private:
     """What makes two private sessions one run (see `wrap` of `core_model.training.train`)."""
 
@@ -57,7 +71,7 @@ def train_privately(
     evaluation: Table | None = None,
     resume: bool = False,
     progress: Tell | None = None,
-) -> TrainingResult:
+) -> PrivateResult:
     """Train under a promise of (epsilon, delta), and leave the checkpoint with its `privacy.json`.
 
     Args:
@@ -67,7 +81,7 @@ def train_privately(
     Raises: OptionUnfit for options that would make the promise false, layers without a rule, a target that cannot be
         reached; otherwise as `core_model.training.train`.
     """
-    refuse_unfit(options, processes=_processes(), from_scratch=False)
+    refuse_unfit(options, processes=_processes())
     out = Path(out)
     written = WrittenLedger(StateFolder(out).folder)
     options = options.model_copy(update={"clip_norm": None})  # rows are clipped one by one, not their sum
@@ -75,9 +89,9 @@ def train_privately(
         options, data=data, out=out, base=base, evaluation=evaluation, resume=resume, progress=progress,
         method=partial(_method, private=private, data=data, written=written), wrap=_Private(private),
     )  # fmt: skip
-    if not (out / "privacy.json").exists():  # a run that was killed between its checkpoint and its claim gets one now
-        write_claim(out, claim_of(result, base=base))
-    return result
+    claim = claim_of(result, base=base)
+    write_claim(out, claim)  # again, where a run was killed between its checkpoint and its claim
+    return PrivateResult(result.path, result.record, claim, tuple(faults_of(result)))
 
 
 def _method(
@@ -86,7 +100,6 @@ def _method(
 ) -> PrivateStep:  # fmt: skip
     from privacy.private_step import PrivateStep
 
-    refuse_unfit(options, processes=accelerator.num_processes, from_scratch=False)
     units = Units.of(_unit_of_example(task, data, private), most=private.rows_per_unit)
     delta = private.delta if private.delta is not None else automatic_delta(len(units))
     return PrivateStep(options, task, accelerator, optimizer, private, units, Budget(private.epsilon, delta), written)
@@ -117,6 +130,7 @@ def claim_of(result: TrainingResult, *, base: Checkpoint) -> PrivacyClaim:
     said, ledger = record.privacy, Ledger.from_json(record.privacy["ledger"])
     delta, norm = float(said["delta"]), said["clipping_norm"]
     refuse(faults_of(result))
+    second_opinion = ledger.epsilon(delta, accountant="rdp")
     return PrivacyClaim.of(
         tuple(
             ClaimedPhase(
@@ -129,7 +143,7 @@ def claim_of(result: TrainingResult, *, base: Checkpoint) -> PrivacyClaim:
         unit=said["unit"],
         unit_column=said["unit_column"],
         epsilon=ledger.epsilon(delta),
-        epsilon_rdp=ledger.epsilon(delta, accountant="rdp"),
+        epsilon_rdp=second_opinion or None,  # its rounding takes the tiniest to be 0
         delta=delta,
         accountant="prv",
         search=said["search"],
