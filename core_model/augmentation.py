@@ -21,6 +21,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from core_model.errors import OptionUnfit
+from core_model.masking import Masking
 from core_model.tasks import Task
 
 if TYPE_CHECKING:
@@ -113,14 +114,15 @@ def vocabulary_marks(tokenizer: PreTrainedTokenizerBase) -> tuple[np.ndarray, np
     return special, spaced if spaced.any() else np.ones(size, dtype=bool)
 
 
-def text_noise(tokenizer: PreTrainedTokenizerBase, options: TrainingOptions) -> TextNoise | None:
-    """The noise that was asked for; None where none was.
+def text_noise(tokenizer: PreTrainedTokenizerBase, options: TrainingOptions) -> TextNoise | Masking | None:
+    """The noise that was asked for, or that the task itself is made of; None where none was.
 
     Raises: OptionUnfit where it would spoil the task, with the reason.
     """
     asked = [name for name in NOISES if name in options.augment]
     if not asked:
-        return None
+        masked = options.task is Task.MASKED_LANGUAGE_MODELING
+        return Masking(tokenizer, seed=options.seed) if masked else None
     if options.task not in FITTING:
         raise OptionUnfit(
             f"augment = {asked[0]} cannot be had for {options.task.value}: {UNFIT.get(options.task, OWN_NOISE)}",

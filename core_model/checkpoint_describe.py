@@ -66,7 +66,7 @@ def choose_task(
     if task is None or re.search(r"Image|Audio|Speech|Video|Vision", name):
         raise TaskUnfit(
             f"{path}: the head of {name} is none that can be audited",
-            mend=f"a checkpoint for {', '.join(Task)}",
+            mend=f"a checkpoint for {', '.join(t for t in Task if t is not Task.MASKED_LANGUAGE_MODELING)}",
         )
     return name, task
 

@@ -45,6 +45,7 @@ SOURCE, TARGET = "--source-column", "--target-column"
 CLASSIFICATION = Roles(pair="--pair-column", labels=True)
 ROLES = {
     Task.LANGUAGE_MODELING: Roles(),
+    Task.MASKED_LANGUAGE_MODELING: Roles(),
     Task.TRANSLATION: Roles(
         SOURCE, reference=TARGET, text_names=("source", "src", "sentence", "text", "input"),
         reference_names=("target", "tgt", "translation", "reference", "output"),

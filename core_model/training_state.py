@@ -191,8 +191,8 @@ def refuse_other_run(was: Mapping[str, Any], now: Mapping[str, Any], *, where: P
 
     Raises: OptionUnfit naming the first field that differs, with both values.
     """
-    for name in now:
-        if was.get(name) == now[name]:
+    for name in dict.fromkeys([*now, *was]):
+        if was.get(name) == now.get(name):
             continue
         flag = "--" + name.removesuffix("_sha256").replace("_", "-").replace("evaluation-data", "eval-data")
         value = was.get(name)
@@ -200,7 +200,7 @@ def refuse_other_run(was: Mapping[str, Any], now: Mapping[str, Any], *, where: P
         if value is None:
             mend = f"leave {flag} out, as before"
         raise OptionUnfit(
-            f"{where} holds a run with {name} = {value}; now it is {now[name]}",
+            f"{where} holds a run with {name} = {value}; now it is {now.get(name)}",
             mend=f"{mend}; or train without --resume into another --out",
         )
 

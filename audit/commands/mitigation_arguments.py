@@ -12,7 +12,7 @@ PARITY = "demographic-parity|equalized-odds"
 
 
 def mitigation_options(command: Command) -> Command:
-    """Noise, weights, constraints, adversaries."""
+    """Noise, weights, constraints, adversaries, and what comes before."""
     for option in reversed(
         [
             click.option("--augment", multiple=True, metavar="identity-swap|token-dropout|word-order",
@@ -36,6 +36,11 @@ def mitigation_options(command: Command) -> Command:
             click.option("--adversarial-radius", type=float, metavar="X",
                          help="Longest shift, in norms of a row's embeddings. Default: 0.1."),
             click.option("--adversarial-step-size", type=float, metavar="X", help="Default: 2.5 radii over all steps."),
+            click.option("--pretrain", type=click.Choice(["masked", "causal"]),
+                         help="Train the base further on texts alone, before the task: an encoder or a decoder."),
+            click.option("--pretrain-epochs", type=click.IntRange(min=1), default=1, show_default=True, metavar="N",
+                         help="Passes of that over the texts."),
+            click.option("--pretrain-data", metavar="FILE", help="Texts for that. Default: those of --data."),
         ]
     ):  # fmt: skip
         command = option(command)

@@ -11,6 +11,7 @@ import click
 from audit.commands.arguments import json_option, print_json
 from audit.commands.mitigation_arguments import mitigation_options
 from audit.commands.option_groups import grouped
+from audit.commands.pretraining import FOLDER, read_pretraining
 from audit.commands.private_arguments import private_options, read_private, tell_claim
 from audit.commands.training_arguments import FLAGS, read_values, training_options
 from core_model.tasks import Task
@@ -94,12 +95,14 @@ def train(
       aboveboard train --base ./classifier --data train.jsonl --reductions equalized-odds \\
           --fairness-column sex --epochs 8 --out ./mended
       aboveboard train --base ./encoder --data train.jsonl --adversarial freelb --out ./robust
+      aboveboard train --base ./encoder --data train.jsonl --pretrain masked --pretrain-epochs 3 --out ./classifier
       aboveboard train --base ./encoder --data train.jsonl --private --epsilon 8 --batch-size 256 --out ./private
     """
     from core_model.settings import checked
     from core_model.training_options import TrainingOptions
 
     columns = {name: flags.pop(name) for name in COLUMNS}
+    before = read_pretraining(flags, columns)
     private = read_private(flags, from_scratch=base.lower() == "none")
     options = checked(
         TrainingOptions, {"task": task, **read_values(flags)}, where="the command line", write="--{key} ..."
@@ -129,12 +132,15 @@ def train(
                     progress=tell,
                 )  # fmt: skip
             else:
+                further = before.run(
+                    options, base=opened, data=rows, evaluation=evaluation, out=out, resume=resume, progress=tell
+                )
                 result = run(
                     options, data=rows, evaluation=evaluation, base=opened, architecture=shape, out=out, resume=resume,
-                    progress=tell,
+                    progress=tell, wrap=further,
                 )  # fmt: skip
     except KeyboardInterrupt:
-        kept = StateFolder(out).exists
+        kept = StateFolder(out).exists or StateFolder(out / FOLDER).exists
         click.echo(
             "interrupted; what was trained is saved: go on with the same command and --resume"
             if kept

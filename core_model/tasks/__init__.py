@@ -13,4 +13,5 @@ class Task(StrEnum):
     TRANSLATION = "translation"
     SUMMARIZATION = "summarization"
     QUESTION_ANSWERING = "question-answering"
+    MASKED_LANGUAGE_MODELING = "masked-language-modeling"  # for training alone; such a head is a base to others
     FEATURE_EXTRACTION = "feature-extraction"
