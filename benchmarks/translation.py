@@ -1,0 +1,94 @@
+"""How well a translator learns from nothing on two CPU cores: BLEU and chrF on held-out pages, at marks in time.
+
+    python -m benchmarks.translation [--minutes 60] [--marks 10,18,30,45] [--corpus help|both] [--rows 400] [--beams 4]
+                                     [--threads 2] [--seed 0] [--out DIR] [--any-version] [--json]
+
+An encoder-decoder of 8.4 M parameters (Marian's layout, 4 + 3 layers of 256) is trained by `core_model.training`, with
+its vocabulary, on LibreOffice's help in English and German ("both": and on Debian's package descriptions). At each mark
+the run is set down, the averaged weights are saved as a checkpoint in DIR/mark-N, and it goes on. A mark is minutes of
+training (steps and saving; preparing data, about a minute, and scoring are not counted).
+
+Scored are sentences of pages that training never saw, without those that it nearly saw; package descriptions apart.
+Marks: greedy search over --rows rows of each; the end: all rows, greedy and with --beams. DIR/scores.jsonl has each
+score with its interval (bootstrap over rows), n and sacrebleu signature. The same command goes on after a kill or
+Ctrl-C.
+"""
+
+from __future__ import annotations
+
+import argparse
+import sys
+import time
+from collections.abc import Sequence
+from pathlib import Path
+
+from benchmarks.figures import Figure, print_figures
+from benchmarks.translation_run import MarkedRun
+from benchmarks.translation_scores import ScoreBook, Scored
+from core_model.errors import AboveboardError
+
+AIMS = {30.0: "25 or more", 60.0: "30 or more"}  # BLEU on the help's pages, by minutes
+
+
+def main(arguments: Sequence[str] | None = None) -> None:
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--minutes", type=float, default=60)
+    parser.add_argument("--marks", default="10,18,30,45", help="minutes, with commas between")
+    parser.add_argument("--corpus", choices=("help", "both"), default="help")
+    parser.add_argument("--rows", type=int, default=400, help="test rows of each corpus that are scored at a mark")
+    parser.add_argument("--beams", type=int, default=4, help="of the second score at the end; 1: none")
+    parser.add_argument("--threads", type=int, default=2)
+    parser.add_argument("--seed", type=int, default=0)
+    parser.add_argument("--out", type=Path, help="folder of the run [default: runs/translation-CORPUS-SEED]")
+    parser.add_argument("--any-version", action="store_true", help="take the texts of any version of the packages")
+    parser.add_argument("--json", action="store_true")
+    options = parser.parse_args(arguments)
+    marks = sorted({float(mark) for mark in options.marks.split(",") if mark and float(mark) < options.minutes})
+    out = options.out or Path("runs") / f"translation-{options.corpus}-{options.seed}"
+    import torch
+
+    torch.set_num_threads(options.threads)
+    try:
+        run = MarkedRun(
+            out, corpus=options.corpus, minutes=options.minutes, seed=options.seed, pinned=not options.any_version,
+            say=say,
+        )  # fmt: skip
+        book = ScoreBook(out / "scores.jsonl", run.tests, threads=options.threads, say=say)
+        for mark in marks:
+            if not book.has(mark):
+                checkpoint = run.train_until(mark)
+                book.score(checkpoint, mark, rows=options.rows, beams=1)
+        checkpoint = run.train_to_the_end()
+        for beams in sorted({1, options.beams}):
+            book.score(checkpoint, options.minutes, rows=None, beams=beams)
+    except AboveboardError as letter:
+        sys.exit(str(letter))
+    except KeyboardInterrupt:
+        say("interrupted; the same command goes on from here")
+        sys.exit(130)
+    figures = [figure for scored in book.scores for figure in (_figure(scored), _speed(scored)) if figure is not None]
+    print_figures("translation", figures, options.json)
+
+
+def _figure(scored: Scored) -> Figure:
+    name = f"{scored.metric}_{scored.corpus}_{scored.minutes:g}_min" + (
+        "" if scored.beams == 1 else f"_{scored.beams}_beams"
+    )
+    unit = f"{scored.unit}, 95% {scored.low:.1f} to {scored.high:.1f}, n={scored.n:,}, {scored.signature}"
+    wanted = scored.metric == "bleu" and scored.corpus == "help"
+    return Figure(name, round(scored.value, 2), unit, AIMS.get(scored.minutes) if wanted else None)
+
+
+def _speed(scored: Scored) -> Figure | None:
+    if (scored.metric, scored.corpus, scored.beams) != ("bleu", "help", 1):
+        return None
+    return Figure(f"steps_{scored.minutes:g}_min", scored.steps, "optimizer steps done")
+
+
+def say(text: str) -> None:
+    """A line with the time, at once: a log of an hour must show that somebody lives."""
+    print(f"{time.strftime('%H:%M:%S')} {text}", file=sys.stderr, flush=True)
+
+
+if __name__ == "__main__":
+    main()
