@@ -51,7 +51,7 @@ class FurtherPretraining:
     @property
     def identity(self) -> Mapping[str, Any]:
         """The weights that the fine-tuning begins with."""
-        return {"pretraining_sha256": self.result.record.model_sha256}
+        return {"pretrain_sha256": self.result.record.model_sha256}
 
     def __call__(self, task: TrainingTask) -> TrainingTask:
         """The task with the weights below its head replaced.
