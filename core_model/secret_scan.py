@@ -1,0 +1,66 @@
+"""Secrets in text files: keys and tokens by their shapes, passwords by the word before them.
+
+The shapes are those of detect-secrets (https://github.com/Yelp/detect-secrets), and Hugging Face's tokens, which it
+does not know. Its search for strings of high entropy is left out: hashes are what records are made of. So are its
+comments that silence a finding: whoever hid a secret could write one.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+
+from core_model.errors import OptionUnfit
+
+INSTALL = "pip install 'aboveboard[package]'"
+TEXT = (".json", ".jinja", ".md", ".txt", ".toml", ".yaml", ".yml", "")
+SHAPES = (
+    "ArtifactoryDetector", "AWSKeyDetector", "AzureStorageKeyDetector", "BasicAuthDetector", "DiscordBotTokenDetector",
+    "GitHubTokenDetector", "GitLabTokenDetector", "JwtTokenDetector", "MailchimpDetector", "NpmDetector",
+    "OpenAIDetector", "PrivateKeyDetector", "PypiTokenDetector", "SendGridDetector", "SlackDetector",
+    "SquareOAuthDetector", "StripeDetector", "TelegramBotTokenDetector", "TwilioKeyDetector",
+)  # fmt: skip
+WORDS = "KeywordDetector"
+HUGGING_FACE = re.compile(r"\bhf_[A-Za-z0-9]{30,}\b")
+FILTERS = ("is_indirect_reference", "is_templated_secret", "is_not_alphanumeric_string")  # `password = ${PASSWORD}`
+
+
+@dataclass(frozen=True)
+class Secret:
+    """Where one stands, and of what kind it is; never what it says."""
+
+    line: int
+    kind: str
+
+
+def require_scanner() -> None:
+    """Raises: OptionUnfit where detect-secrets is not installed, with the command that installs it."""
+    try:
+        import detect_secrets  # noqa: F401
+    except ImportError:
+        raise OptionUnfit("looking for secrets needs the package detect-secrets", mend=INSTALL) from None
+
+
+def find_secrets(path: Path, *, words: bool = True) -> Iterator[Secret]:
+    """Secrets in a text file, line by line, counted from 1; none in a file of another kind.
+
+    Args:
+        words: look for passwords by the word before them, too; a vocabulary has all these words.
+    """
+    if path.suffix.lower() not in TEXT:
+        return
+    from detect_secrets.core.scan import scan_line
+    from detect_secrets.settings import transient_settings
+
+    settings = {
+        "plugins_used": [{"name": name} for name in (*SHAPES, *([WORDS] if words else []))],
+        "filters_used": [{"path": f"detect_secrets.filters.heuristic.{name}"} for name in FILTERS],
+    }
+    with transient_settings(settings), path.open(encoding="utf-8", errors="replace") as file:
+        for number, line in enumerate(file, start=1):
+            if HUGGING_FACE.search(line):
+                yield Secret(number, "Hugging Face token")
+            for found in scan_line(line.rstrip("\n")):
+                yield Secret(number, found.type)
