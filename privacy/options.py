@@ -34,6 +34,9 @@ class PrivacyOptions(BaseModel):
     )
     user_column: str | None = Field(None, description="column that names the user whose rows are protected together")
     rows_per_unit: int = Field(1, ge=1, description="rows of one unit that may enter a step")
+    canaries: int = Field(
+        0, ge=0, description="made-up rows of which about half enter the training, to audit its privacy by; 0: none"
+    )
     noise_seed: int | None = Field(
         None, ge=0, description="makes the noise repeatable, for tests alone: whoever knows it can take the noise away"
     )

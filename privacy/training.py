@@ -18,16 +18,18 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from core_model.errors import ColumnMissing
+from core_model.errors import ColumnMissing, OptionUnfit
 from core_model.training import train
 from core_model.training_options import TrainingOptions
 from core_model.training_result import TrainingResult
 from core_model.training_state import StateFolder
 from privacy.accounting import Budget, Ledger, automatic_delta
+from privacy.canaries import NAME as CANARIES
+from privacy.canaries import Canaries, make_canaries, read_canaries, with_canaries, write_canaries
 from privacy.claim import ClaimedPhase, PrivacyClaim, write_claim
 from privacy.linter import Fault, TrainingFacts, lint, refuse
 from privacy.options import PrivacyOptions, refuse_unfit
-from privacy.units import Units
+from privacy.units import Units, secret_seed
 from privacy.write_ahead import WrittenLedger
 
 if TYPE_CHECKING:
@@ -84,14 +86,41 @@ def train_privately(
     refuse_unfit(options, processes=_processes())
     out = Path(out)
     written = WrittenLedger(StateFolder(out).folder)
+    canaries = _canaries(data, options, private, out) if private.canaries else None
+    if canaries is not None:
+        data = with_canaries(data, canaries)
     options = options.model_copy(update={"clip_norm": None})  # rows are clipped one by one, not their sum
     result = train(
         options, data=data, out=out, base=base, evaluation=evaluation, resume=resume, progress=progress,
         method=partial(_method, private=private, data=data, written=written), wrap=_Private(private),
     )  # fmt: skip
     claim = claim_of(result, base=base)
+    if canaries is not None:
+        write_canaries(out, canaries)
     write_claim(out, claim)  # again, where a run was killed between its checkpoint and its claim
     return PrivateResult(result.path, result.record, claim, tuple(faults_of(result)))
+
+
+def _canaries(data: Table, options: TrainingOptions, private: PrivacyOptions, out: Path) -> Canaries:
+    """Those of an interrupted run, else new ones; kept in the state's folder until the run is done.
+
+    Raises: OptionUnfit when the folder holds canaries of another run.
+    """
+    folder = StateFolder(out).folder
+    for place in (folder, out):
+        if (place / CANARIES).exists():
+            found = read_canaries(place)
+            if found.data_sha256 == data.sha256 and len(found.canaries) == private.canaries:
+                return found
+            if place == folder:
+                raise OptionUnfit(
+                    f"{place / CANARIES} holds {len(found.canaries)} canaries of another run",
+                    mend="the same --data and --canaries as before, or another --out",
+                )
+    random = np.random.default_rng(secret_seed(private.noise_seed))
+    made = make_canaries(data, options.task, private.canaries, random=random)
+    write_canaries(folder, made)
+    return made
 
 
 def _method(

@@ -12,7 +12,7 @@ if TYPE_CHECKING:
     from privacy.options import PrivacyOptions
 
 Command = Callable[..., Any]
-NAMES = ("epsilon", "delta", "clipping", "clipping_norm", "grad_sample", "user_column", "rows_per_unit")
+NAMES = ("epsilon", "delta", "clipping", "clipping_norm", "grad_sample", "user_column", "rows_per_unit", "canaries")
 
 
 def private_options(command: Command) -> Command:
@@ -31,6 +31,8 @@ def private_options(command: Command) -> Command:
             click.option("--user-column", metavar="C", help="Protect all rows of a user together."),
             click.option("--rows-per-unit", type=int, metavar="N",
                          help="Rows of one user, or blocks of one text, that may enter a step. Default: 1."),
+            click.option("--canaries", type=int, metavar="N",
+                         help="Put about half of N made-up rows in, so that the privacy audit can bound epsilon."),
         ]
     ):  # fmt: skip
         command = option(command)
