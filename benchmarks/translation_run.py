@@ -13,6 +13,7 @@ from core_model.corpora.libreoffice_help import read_help, write_help
 from core_model.corpora.package_descriptions import read_translations, write_translations
 from core_model.data import Table, open_table
 from core_model.files import replace_folder, write_atomically
+from core_model.precision import fastest_on_cpu
 from core_model.progress import Now, Progress
 from core_model.tasks import Task
 
@@ -69,7 +70,7 @@ class MarkedRun:
         from core_model.training import train
         from core_model.training_options import TrainingOptions
 
-        options = TrainingOptions(**RECIPE, max_minutes=self.minutes, seed=self.seed, precision=_precision())
+        options = TrainingOptions(**RECIPE, max_minutes=self.minutes, seed=self.seed, precision=fastest_on_cpu())
         train(
             options, data=self.train, evaluation=self.evaluation, architecture=Architecture(**SHAPE),
             out=self.out / "model", resume=True, progress=watch.tell, method=watch.method,
@@ -136,13 +137,6 @@ def _state(model: Path) -> dict[str, Any] | None:
 
     file = model / FOLDER / "state.json"
     return dict(json.loads(file.read_text(encoding="utf-8"))) if file.is_file() else None
-
-
-def _precision() -> str:
-    """bfloat16 where the CPU multiplies in it: with AMX four times as fast as float32, emulated far slower."""
-    import torch
-
-    return "bf16" if torch.cpu._is_avx512_bf16_supported() or torch.cpu._is_amx_tile_supported() else "float32"
 
 
 def _data(folder: Path, corpus: str, *, pinned: bool) -> tuple[Table, dict[str, Table]]:

@@ -1,4 +1,7 @@
-"""`aboveboard demo`: the main job on the embedded default, from a real encoder and real comments to a report."""
+"""`aboveboard demo`: the main job on the embedded default, from a real encoder and real comments to a report.
+
+The demos of the other tasks are `audit.commands.demo_text`.
+"""
 
 from __future__ import annotations
 
@@ -8,28 +11,62 @@ from typing import Any
 import click
 
 from audit.commands.arguments import json_option
+from audit.commands.demo_files import earlier_checkpoint, thinned
+from core_model.errors import OptionUnfit
 
 EPOCHS, SEED = 2, 0
 GROUP = "target_group"
 
 
 @click.command()
-@click.option("--out", type=click.Path(path_type=Path), default=Path("demo"), show_default=True, metavar="DIR")
+@click.option(
+    "--task",
+    type=click.Choice(["classification", "translation", "language-modeling"]),
+    default="classification",
+    show_default=True,
+)
+@click.option(
+    "--out", type=click.Path(path_type=Path), default=None, metavar="DIR", help="[default: demo, or demo-TASK]"
+)
 @click.option("--profile", default="standard", show_default=True, help="quick, standard or full.")
 @click.option("--rows", type=click.IntRange(min=100), default=None, help="Use only so many rows (for a quick look).")
+@click.option("--minutes", type=click.FloatRange(min=0.1), default=None, help="Of training, where a new model learns.")
 @click.option("--retrain", is_flag=True, help="Train again, also where the checkpoint of an earlier demo fits.")
 @json_option
-def demo(out: Path, profile: str, rows: int | None, retrain: bool, as_json: bool) -> int:
+def demo(
+    task: str, out: Path | None, profile: str, rows: int | None, minutes: float | None, retrain: bool, as_json: bool
+) -> int:
     """Fine-tune MiniLM (22.7 M parameters) on RedditBias (11,464 real comments) and audit the result.
 
     About 7 minutes on two cores the first time; a second run keeps the checkpoint. The comments are offensive: the
     report folds them. Writes DIR/data, DIR/minilm-redditbias and DIR/audit/report.html.
 
+    With --task translation a new encoder-decoder learns English to German from LibreOffice's help for 4 minutes; with
+    --task language-modeling a new decoder learns from Debian's package descriptions for 3. Both texts come by apt.
+
     \b
     Examples:
       aboveboard demo
       aboveboard demo --rows 1000 --profile quick --out small-demo
+      aboveboard demo --task translation
+      aboveboard demo --task language-modeling --minutes 10
     """
+    if task != "classification":
+        from audit.commands.demo_text import learn_and_audit
+
+        return learn_and_audit(
+            task, out=out or Path(f"demo-{task}"), profile=profile, rows=rows, minutes=minutes, retrain=retrain,
+            as_json=as_json,
+        )  # fmt: skip
+    if minutes is not None:
+        raise OptionUnfit(
+            "--minutes is of demos where a new model learns; this one fine-tunes for 2 epochs",
+            mend="leave --minutes out, or --task translation",
+        )
+    return _classification(out or Path("demo"), profile=profile, rows=rows, retrain=retrain, as_json=as_json)
+
+
+def _classification(out: Path, *, profile: str, rows: int | None, retrain: bool, as_json: bool) -> int:
     from audit.commands.audit import conclude
     from audit.commands.progress import narrator
     from audit.configuration import configuration
@@ -40,7 +77,7 @@ def demo(out: Path, profile: str, rows: int | None, retrain: bool, as_json: bool
     encoder = locate_encoder()
     train_file, test_file = write_redditbias(out / "data")
     if rows is not None:
-        train_file, test_file = _thinned(train_file, rows), _thinned(test_file, max(50, rows // 4))
+        train_file, test_file = thinned(train_file, rows), thinned(test_file, max(50, rows // 4))
     checkpoint = _trained(out / "minilm-redditbias", encoder, train_file, test_file, retrain=retrain)
     flags: dict[str, Any] = {
         "data": str(test_file),
@@ -64,21 +101,13 @@ def _trained(folder: Path, encoder: Path, train_file: Path, test_file: Path, *, 
     from core_model.checkpoint import open_checkpoint
     from core_model.data import open_table
     from core_model.embedded import LABEL_NAMES
-    from core_model.errors import BadInput
     from core_model.training import train
     from core_model.training_options import TrainingOptions
 
     columns: dict[str, Any] = {"text_column": "comment", "label_column": "label", "label_names": LABEL_NAMES}
     table = open_table(str(train_file), **columns)
-    if not retrain and (folder / "config.json").exists():
-        try:
-            record = open_checkpoint(folder).training_record or {}
-        except BadInput as error:
-            click.echo(f"the earlier demo's checkpoint cannot be used, training again ({error.found})", err=True)
-            record = {}
-        if record.get("data", {}).get("sha256") == table.sha256:
-            click.echo(f"keeping the checkpoint of an earlier demo: {folder}", err=True)
-            return folder
+    if not retrain and earlier_checkpoint(folder, table):
+        return folder
     options = TrainingOptions(epochs=EPOCHS, seed=SEED, learning_rate=1e-4, max_length=64)
     with progress_shown() as progress:
         train(
@@ -91,15 +120,3 @@ def _trained(folder: Path, encoder: Path, train_file: Path, test_file: Path, *, 
             progress=progress,
         )
     return folder
-
-
-def _thinned(file: Path, rows: int) -> Path:
-    """Every so-many-th line of a file, as a file beside it: about `rows` lines that keep the shares of the groups."""
-    from core_model.files import write_atomically
-
-    lines = file.read_text(encoding="utf-8").splitlines(keepends=True)
-    step = max(1, len(lines) // rows)
-    thin = write_atomically(file.with_name(f"{file.stem}-{rows}.jsonl"), "".join(lines[::step]))
-    about = file.with_name(f"{file.stem}.about.toml").read_text(encoding="utf-8")
-    write_atomically(thin.with_name(f"{thin.stem}.about.toml"), about)
-    return thin
