@@ -74,9 +74,14 @@ def _figure(scored: Scored) -> Figure:
     name = f"{scored.metric}_{scored.corpus}_{scored.minutes:g}_min" + (
         "" if scored.beams == 1 else f"_{scored.beams}_beams"
     )
-    unit = f"{scored.unit}, 95% {scored.low:.1f} to {scored.high:.1f}, n={scored.n:,}, {scored.signature}"
+    unit = f"{scored.unit}; {scored.said}, 95%; {scored.signature}"
     wanted = scored.metric == "bleu" and scored.corpus == "help"
-    return Figure(name, round(scored.value, 2), unit, AIMS.get(scored.minutes) if wanted else None)
+    return Figure(
+        name,
+        None if scored.value is None else round(scored.value, 2),
+        unit,
+        AIMS.get(scored.minutes) if wanted else None,
+    )
 
 
 def _speed(scored: Scored) -> Figure | None:

@@ -113,13 +113,14 @@ def _save(task: Any, model: Path, folder: Path) -> None:
     """The averaged weights that lie in the state, as a checkpoint; and how many steps they took."""
     from safetensors.torch import load_file
 
+    from core_model.checkpoint_loading import quiet
     from core_model.training_state import FOLDER, put_weights
 
     state = _state(model)
     assert state is not None  # noqa: S101  # it was just saved
     tensors = load_file(model / FOLDER / state["tensors"])
     put_weights(task.model, {n.removeprefix("average/"): t for n, t in tensors.items() if n.startswith("average/")})
-    with replace_folder(folder) as fresh:
+    with replace_folder(folder) as fresh, quiet():
         task.model.save_pretrained(fresh)
         task.tokenizer.save_pretrained(fresh)
         write_atomically(fresh / "steps.json", json.dumps({"steps": state["position"]["step"]}))

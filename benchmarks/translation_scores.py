@@ -17,20 +17,34 @@ from core_model.tasks import Task
 
 @dataclass(frozen=True)
 class Scored:
-    """One metric of one checkpoint on one corpus; `seconds` to write the translations, `low` and `high` at 95%."""
+    """One metric of one checkpoint on one corpus.
+
+    Attributes:
+        low, high: at 95%; None where there is no interval, and `because` says why.
+        seconds: it took to write the translations.
+    """
 
     minutes: float
     corpus: str
     metric: str
-    value: float
-    low: float
-    high: float
+    value: float | None
+    low: float | None
+    high: float | None
+    because: str | None
     n: int
     beams: int
     steps: int
     seconds: float
     unit: str
     signature: str
+
+    @property
+    def said(self) -> str:
+        """The number and how sure it is, in a line."""
+        if self.value is None or self.low is None or self.high is None:
+            value = "none" if self.value is None else f"{self.value:.1f}"
+            return f"{self.metric} {value} (no interval: {self.because}), n={self.n:,}"
+        return f"{self.metric} {self.value:.1f} [{self.low:.1f}, {self.high:.1f}], n={self.n:,}"
 
 
 class ScoreBook:
@@ -64,16 +78,12 @@ class ScoreBook:
             seconds = time.monotonic() - begun
             for metric in metrics:
                 found = estimate(metric, np.random.default_rng(0))
-                assert found.value is not None and found.low is not None and found.high is not None  # noqa: S101
                 scored = Scored(
-                    minutes, corpus, metric.name, found.value, found.low, found.high, len(metric), beams,
+                    minutes, corpus, metric.name, found.value, found.low, found.high, found.reason, len(metric), beams,
                     steps_of(checkpoint), round(seconds, 1), metric.unit, metric.signature,
                 )  # fmt: skip
                 self._keep(scored)
-                self.say(
-                    f"minute {minutes:g}, {corpus}, beams {beams}: {metric.name} {found.value:.1f} "
-                    f"[{found.low:.1f}, {found.high:.1f}], n={len(metric):,}, {seconds:.0f} s"
-                )
+                self.say(f"minute {minutes:g}, {corpus}, beams {beams}: {scored.said}, {seconds:.0f} s")
 
     def _keep(self, scored: Scored) -> None:
         self.scores.append(scored)

@@ -34,7 +34,7 @@ class TextDemo:
 
     name: str
     write: Callable[[Path], Any]
-    columns: Mapping[str, str]
+    columns: Mapping[str, Any]
     shape: Mapping[str, Any]
     options: Mapping[str, Any]
 
