@@ -37,7 +37,7 @@ def load_model(checkpoint: Checkpoint, dtype: str) -> PreTrainedModel:
         from core_model.compression.loading import load_quantized
 
         with quiet():
-            return load_quantized(checkpoint.path, loader, dtype).eval()
+            return load_quantized(checkpoint.path, checkpoint.architecture, dtype).eval()
     settings: dict[str, Any] = {
         "dtype": getattr(torch, dtype),
         "use_safetensors": not checkpoint.pickled,

@@ -66,7 +66,7 @@ class Int8Linear(nn.Module):
         sums.mul_(scale).mul_(self.weight_scale.t())
         if self.bias is not None:
             sums.add_(self.bias)
-        return sums.unflatten(0, values.shape[:-1])
+        return sums.reshape(*values.shape[:-1], self.out_features)
 
     def _in_floats(self, values: torch.Tensor) -> torch.Tensor:
         """The same numbers by a float product, for gradients and for devices without the int8 one.
