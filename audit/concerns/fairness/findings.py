@@ -94,7 +94,7 @@ def gap_findings(measured: Measured, rows: Rows, *, slug: str, train: str) -> li
                 grave,
                 statement + _against_limit(line),
                 [line],
-                _mend(measured, gap.rate.name, gap.highest, gap.lowest, train),
+                _mend(measured, gap.rate.name, gap.highest, gap.lowest, train, classes=len(rows.labels)),
                 rows,
                 chosen,
                 size=line.value,
@@ -131,7 +131,7 @@ def _impact_findings(measured: Measured, rows: Rows, *, slug: str, train: str) -
         f"(impact ratio {_with_interval(line)}{others})."
     )
     chosen = _telling_rows(measured, rows, "selection_rate", measured.reference, worst)
-    mend = _mend(measured, "selection_rate", measured.reference, worst, train)
+    mend = _mend(measured, "selection_rate", measured.reference, worst, train, classes=len(rows.labels))
     lines = [graded[group][0] for group in [worst, *(g for g in graded if g != worst)]]
     identity = f"fairness-impact-ratio-{slug}"
     size = 1 - (line.value or 0.0)
@@ -236,16 +236,17 @@ def swap_line(outcomes: Outcomes, place: int, rows: Rows) -> dict[str, Scalar]:
     }
 
 
-def _mend(measured: Measured, rate: str, highest: int, lowest: int, train: str) -> Mitigation:
-    """Reweighing by the column, and what it can and cannot be hoped to do for this rate."""
+def _mend(measured: Measured, rate: str, highest: int, lowest: int, train: str, *, classes: int) -> Mitigation:
+    """A constraint for error rates, reweighing for the others, and what it can and cannot be hoped to do."""
     high, low = (short(measured.column.groups[group]) for group in (highest, lowest))
     column, name = measured.column.parts[0], measured.selected
+    flags, does = _ways(rate, shlex.quote(column), classes)
     hope = {
         "selection_rate": "It aims at this gap; where the groups' true rates differ, closing it costs accuracy.",
-        "false_positive_rate": f"It aims at the gap in selection rates; the false-positive rate of {high} may follow "
-        f"or not. More rows of {high} that are not {name!r} may help more.",
-        "false_negative_rate": f"It aims at the gap in selection rates; the false-negative rate of {high} may follow "
-        f"or not. More rows of {high} that are {name!r} may help more.",
+        "false_positive_rate": f"It aims at this gap, at a price in accuracy. More rows of {high} that are not "
+        f"{name!r} may help as well.",
+        "false_negative_rate": f"It aims at this gap, at a price in accuracy. More rows of {high} that are {name!r} "
+        "may help as well.",
         "accuracy": f"It aims at the gap in selection rates, not in accuracy: more rows of {low}, with labels that "
         "people checked, may help more.",
     }[rate]
@@ -253,14 +254,33 @@ def _mend(measured: Measured, rate: str, highest: int, lowest: int, train: str) 
     if measured.column.crossed:
         crossed = (
             f" The gap is between intersections, and the command balances {short(column)} alone: a column that joins "
-            f"{' and '.join(map(short, measured.column.parts))} can be reweighed in the same way."
+            f"{' and '.join(map(short, measured.column.parts))} can be named in the same way."
         )
     why = (
         "First let people decide the rows of review_queue.csv: some labels may be wrong, not the model. The command "
-        f"weighs the training rows so that label and {short(column)} are independent (reweighing, Kamiran and Calders "
-        f"2012); the training file must hold that column. {hope}{crossed} {COMPARE}"
+        f"{does.format(short(column))}; the training file must hold that column. {hope}{crossed} {COMPARE}"
     )
-    return Mitigation(command=f"{train} --reweigh {shlex.quote(column)} --out mended", why=why)
+    return Mitigation(command=f"{train} {flags} --out mended", why=why)
+
+
+def _ways(rate: str, column: str, classes: int) -> tuple[str, str]:
+    """The flags that aim at a rate, and what they do, with a place for the column's name."""
+    if rate not in ("false_positive_rate", "false_negative_rate"):
+        return (
+            f"--reweigh {column}",
+            "weighs the training rows so that label and {} are independent (reweighing, Kamiran and Calders 2012)",
+        )
+    if classes == 2:
+        return (
+            f"--reductions equalized-odds --fairness-column {column} --epochs 8",
+            "weighs the training rows anew after each epoch until the error rates agree by {} (reductions, Agarwal et "
+            "al. 2018, arXiv:1803.02453)",
+        )
+    return (
+        f"--fairness-penalty equalized-odds --fairness-column {column} --epochs 8",
+        "adds to the loss how far the mean probabilities lie apart by {} among the rows of each label (after Padala "
+        "and Gujar 2020, arXiv:1811.00265)",
+    )
 
 
 def _with_interval(line: Metric) -> str:

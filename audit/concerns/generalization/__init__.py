@@ -7,9 +7,9 @@ What it measures  The gap in accuracy (BLEU, ROUGE, token F1, bits per byte) and
 How to read it    A large gap says that the model remembers rather than reads. A calibration error of 0.05 says that
                   its probabilities are off by 5 points on average. The worst slice was picked for being worst: its
                   interval is widened (Bonferroni) so that it still holds. The gap needs training data.
-How to mend it    Gap: fewer epochs or earlier stopping, weight decay, more rows. Calibration: divide the logits by
-                  `fitted_temperature` (the audit shows what that does on rows that did not choose it), or train with
-                  label smoothing. Worst slice: more rows like it.
+How to mend it    Gap: fewer epochs or earlier stopping, weight decay, more rows. Calibration: `aboveboard calibrate`
+                  divides the logits by one temperature (the audit shows what that does on rows that did not choose
+                  it); or train with label smoothing. Worst slice: more rows like it.
 Source            Newcombe 1998; Naeini et al. 2015; Guo et al. 2017, arXiv:1706.04599; Geifman and El-Yaniv 2017,
                   arXiv:1705.08500.
 """
@@ -45,6 +45,7 @@ from audit.plugin import Concern, Evidence, Need, Options, Size, audit
 from core_model.evaluation import EVALUABLE
 from core_model.predictions import Predictions
 from core_model.tasks import Task
+from core_model.temperature_scaling import calibrated_on
 
 if TYPE_CHECKING:
     from audit.subject import Subject
@@ -131,6 +132,8 @@ def _of_classifier(subject: Subject, options: GeneralizationOptions, random: np.
         *slice_metrics(judged, _slice_limit(options)),
     ]
     notes = []
+    if calibrated_on(subject.checkpoint.path) == subject.data.sha256:
+        notes.append("These very rows chose the model's temperature: on others its calibration is worse than here.")
     if train is None:
         notes.append(f"The gap between training and test rows was not measured: {NEEDS_TRAINING}.")
     elif len(train[1]) < _training_rows(subject):

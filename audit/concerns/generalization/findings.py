@@ -6,12 +6,12 @@ is real and no limit is set.
 
 from __future__ import annotations
 
-import shlex
 from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
 from audit.concerns.generalization.calibration import Mended
 from audit.concerns.generalization.slices import Judged
+from audit.mending import column_flags, train_command
 from reports.record import Finding, Metric, Mitigation, Severity, Verdict
 
 if TYPE_CHECKING:
@@ -57,7 +57,7 @@ def _overfitted(by_name: dict[str, Metric], subject: Subject) -> list[Finding]:
             "those of the test rows: it remembers more than it learned.",
             metrics=[gap.key, train.key, test.key, "train_test_loss_gap"],
             mitigation=Mitigation(
-                command=f"{_train(subject)} --eval-data EVAL_FILE --early-stopping 1 --weight-decay 0.1",
+                command=train_command(subject, "--eval-data EVAL_FILE", "--early-stopping 1", "--weight-decay 0.1"),
                 why="training stops when rows that it does not learn from get worse, and large weights are held back; "
                 "more training rows help most",
             ),
@@ -94,9 +94,11 @@ def _miscalibrated(by_name: dict[str, Metric], mended: Mended | None, subject: S
             statement=f"The model's probabilities are off by {error.value:.3f} on average.{tried}",
             metrics=keys,
             mitigation=Mitigation(
-                command=f"{_train(subject)} --label-smoothing 0.1",
-                why="smoothed labels keep a model from being too sure (Mueller et al. 2019, arXiv:1906.02629); where "
-                "the weights must stay, divide the logits by fitted_temperature when serving",
+                command=f"aboveboard calibrate CHECKPOINT --data EVAL_FILE {column_flags(subject)} --out calibrated",
+                why="its logits are divided by the temperature that fits EVAL_FILE best (Guo et al. 2017, "
+                "arXiv:1706.04599): labelled rows that it was not trained on, and other ones than those audited, which "
+                "would then find it better than it is; no answer changes. Where its head is not linear, divide by "
+                "fitted_temperature when serving",
             ),
         )
     ]  # fmt: skip
@@ -115,16 +117,8 @@ def _weak_slice(by_name: dict[str, Metric], judged: Sequence[Judged], subject: S
             f"{worst.accuracy.n} rows are right; elsewhere {gap.value:.1%} more.",
             metrics=[gap.key, by_name["worst_slice_accuracy"].key],
             mitigation=Mitigation(
-                command=_train(subject),
+                command=train_command(subject),
                 why="with TRAIN_FILE holding more rows of this slice, or its rows several times",
             ),
         )
     ]  # fmt: skip
-
-
-def _train(subject: Subject) -> str:
-    data = subject.data
-    columns = (
-        f"--text-column {shlex.quote(data.text_column)} --label-column {shlex.quote(data.label_column or 'label')}"
-    )
-    return f"aboveboard train --task classification --base CHECKPOINT --data TRAIN_FILE {columns} --out mended"

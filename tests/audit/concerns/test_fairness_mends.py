@@ -18,12 +18,13 @@ from tests.core_model.mitigation_world import biased_rows, fair_rows
 from tests.core_model.training_world import tiny_base
 from tests.factories import write_rows
 
+REWEIGH = "--reweigh 'sex at birth'"
 # A tiny model needs larger steps than the default of a real encoder; everything else is as printed.
 TINY = ["--learning-rate", "2e-3", "--epochs", "4"]
 
 
 def trained(*words: str) -> None:
-    result = CliRunner().invoke(train, [*words, *TINY])
+    result = CliRunner().invoke(train, [*TINY, *words])  # what is printed comes last, and holds
     assert result.exit_code == 0, (result.output, result.exception)
 
 
@@ -57,6 +58,12 @@ def finding_of(record: Record, identity: str) -> Finding:
 @pytest.mark.parametrize(
     ("finding", "flag", "metric", "part"),
     [
+        (
+            "fairness-equalized-odds-sex",
+            "--reductions equalized-odds --fairness-column sex",
+            "equalized_odds_difference",
+            {"by": "sex"},
+        ),
         ("fairness-demographic-parity-sex", "--reweigh sex", "demographic_parity_difference", {"by": "sex"}),
         ("fairness-counterfactual-flips", "--augment identity-swap", "counterfactual_flip_rate", {}),
     ],
@@ -102,8 +109,21 @@ def test_an_intersection_names_one_column_and_says_that_it_is_not_the_whole():
     crossed = [f for f in evidence.findings if "sex-at-birth-age" in f.id]
     assert crossed
     for finding in crossed:
-        assert finding.mitigation.command.endswith("--reweigh 'sex at birth' --out mended")
+        odds = finding.id.startswith("fairness-equalized-odds")
+        flags = "--reductions equalized-odds --fairness-column 'sex at birth' --epochs 8" if odds else REWEIGH
+        assert finding.mitigation.command.endswith(f"{flags} --out mended")
         assert "balances sex at birth alone" in finding.mitigation.why
+
+
+def test_three_classes_get_the_penalty_which_takes_any_number():
+    group, target = ["a", "b"] * 300, [row % 3 for row in range(600)]
+    predicted = [y if g == "a" else 2 for y, g in zip(target, group, strict=True)]
+    subject = answered(target, predicted, {"g": group}, labels=("x", "y", "z"))
+    evidence = fairness(subject, FairnessOptions(), np.random.default_rng(0))
+    odds = [f for f in evidence.findings if f.id.startswith("fairness-equalized-odds")]
+    assert odds
+    for finding in odds:
+        assert "--fairness-penalty equalized-odds --fairness-column g" in finding.mitigation.command
 
 
 def test_a_list_of_the_users_own_travels_into_the_command(tmp_path):
