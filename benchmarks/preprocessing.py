@@ -4,9 +4,8 @@
 
 Rows: synthetic pairs of 5 to 30 words a side, labelled so; a fifth of them near duplicates of the row before, one in a
 hundred exact ones. Every step runs: cleaning, filters, both kinds of duplicates, the split by clusters (three MinHash
-signatures a pair). Speed is told by the clock and by
-processor time, which a busy machine changes less. Memory is the peak resident set; its growth between the two sizes,
-divided by the rows between them, is the state of a row.
+signatures a pair). Speed is told by the clock, and by processor time, which a busy machine changes less. Memory is the
+peak resident set; its growth between the two sizes, divided by the rows between them, is the state of a row.
 """
 
 from __future__ import annotations

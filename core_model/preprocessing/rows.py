@@ -30,7 +30,7 @@ class WaitingRows:
         self.spool = Spool(folder)
         self._numbers, self._keys = array("Q"), array("Q")
         self._labels, self._groups = array("Q"), array("Q")
-        self._words, self._characters = array("L"), array("L")
+        self._words, self._characters = array("I"), array("I")
 
     def __len__(self) -> int:
         return len(self.spool)

@@ -14,6 +14,7 @@ import pytest
 
 from core_model.errors import BadInput, ColumnMissing, DataDamaged, DataMissing, OptionUnfit, OutputUnwritable
 from core_model.preprocessing import prepare
+from core_model.preprocessing.rows import WaitingRows
 from core_model.preprocessing.spool import Spool, json_line
 from tests.core_model.preprocessing.worlds import parts, read, write
 from tests.core_model.test_files import small_disk
@@ -237,6 +238,16 @@ def test_rows_on_disk_come_back_in_order_and_one_at_a_time(tmp_path):
     assert [spool[i] for i in (999, 0, 500)] == [rows[999], rows[0], rows[500]]
     assert list(tmp_path.iterdir()) == []
     spool.close()
+
+
+@pytest.mark.parametrize(("columns", "expected"), [(1, 56), (2, 72)])
+def test_a_waiting_row_takes_some_numbers_of_memory(tmp_path, columns, expected):
+    rows = WaitingRows(["en", "de"][:columns], tmp_path)
+    for number in range(1_000):
+        rows.append(number, {"en": "word " * 500}, ["word " * 500] * columns, label="", group="")
+    rows.finish()
+    assert rows.state_bytes == 1_000 * expected
+    rows.close()
 
 
 @pytest.mark.skipif(not Path("/proc/self/status").exists(), reason="peak memory is read from /proc")
