@@ -9,6 +9,7 @@ Source: Lee et al. 2022, Deduplicating Training Data Makes Language Models Bette
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
+from contextlib import closing
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -69,15 +70,13 @@ def linked(rows: WaitingRows, kept: np.ndarray, ways: Ways, *, threshold: float,
         keys = rows.way_keys(way)
         firsts = first_rows(keys, kept)
         tell("signing texts", len(firsts))
-        near = NearTexts(
-            rows.spool, [rows.columns[side] for side in way], firsts, threshold=threshold, folder=folder
-        )  # fmt: skip
-        clusters = Clusters(len(near))
-        tell("comparing near duplicates", len(firsts))
-        for a, b in near.pairs(clusters.apart):
-            clusters.join(a, b)
-        chained += _chained(near, clusters.labels, threshold)
-        near.close()
+        columns = [rows.columns[side] for side in way]
+        with closing(NearTexts(rows.spool, columns, firsts, threshold=threshold, folder=folder)) as near:
+            clusters = Clusters(len(near))
+            tell("comparing near duplicates", len(firsts))
+            for a, b in near.pairs(clusters.apart):
+                clusters.join(a, b)
+            chained += _chained(near, clusters.labels, threshold)
         labelings.append(clusters.labels[places_of(keys[kept], keys[firsts])])
     return Linked(combined(labelings), chained)
 
