@@ -1,10 +1,12 @@
-"""A tiny checkpoint and a file of rows for each task: random weights, synthetic rows, real formats."""
+"""A tiny checkpoint and a file of rows for each task: weights as good as random, synthetic rows, real formats."""
 
 from __future__ import annotations
 
 from itertools import chain
 from pathlib import Path
+from typing import Any
 
+from core_model.data import Table
 from core_model.data_columns import roles_of
 from core_model.tasks import Task
 from core_model.tasks.heads import from_scratch, give_padding
@@ -27,20 +29,54 @@ COLUMNS = {
 """(text, pair, reference) as a file calls them."""
 
 
+def task_world(task: Task, rows: int = 64, seed: int = 0) -> Table:
+    """The world of the task; sentences to translate are joined in pairs, for a BLEU needs runs of four words."""
+    table = world(task, rows, seed)
+    if task is not Task.TRANSLATION:
+        return table
+    more = world(task, rows, seed + 1000)
+    texts, references = (
+        [
+            f"{first} {word} {second}" if row % 4 else second
+            for row, (first, second) in enumerate(zip(a, b, strict=True))
+        ]
+        for word, a, b in (("and", table.texts, more.texts), ("und", table.references, more.references))
+    )
+    return Table.from_rows(name="planted", texts=texts, references=references, synthetic=True)
+
+
 def write_task_checkpoint(folder: Path, task: Task, *, seed: int = 0) -> Path:
-    """A model of random weights with a tokenizer of the world's words, as a Hugging Face folder."""
-    table, shape = world(task), SHAPES[task]
+    """A tiny model with a tokenizer of the world's words, as a Hugging Face folder; `seed` draws its weights."""
+    table, shape = task_world(task), SHAPES[task].model_copy(update={"max_length": 96})
     tokenizer = train_tokenizer(chain(table.texts, table.pairs or (), table.references or ()), shape)
     model = from_scratch(shape, LOADERS[task], kinds=(shape.kind,), task=task, vocabulary=len(tokenizer), seed=seed)
     give_padding(model, tokenizer)
+    if task is Task.TRANSLATION:
+        _teach(model, tokenizer, table)
     model.save_pretrained(folder)
     tokenizer.save_pretrained(folder)
     return folder
 
 
+def _teach(model: Any, tokenizer: Any, table: Table, steps: int = 60) -> None:
+    """A few steps on the world: a random model writes no word of any reference, and its BLEU has no spread at all."""
+    import torch
+
+    batch = tokenizer(list(table.texts), text_target=list(table.references or ()), padding=True, return_tensors="pt")
+    labels = batch.pop("labels")
+    batch["labels"] = labels.masked_fill(labels == tokenizer.pad_token_id, -100)
+    optimizer = torch.optim.AdamW(model.parameters(), lr=1e-2)
+    model.train()
+    for _ in range(steps):
+        optimizer.zero_grad()
+        model(**batch).loss.backward()
+        optimizer.step()
+    model.eval()
+
+
 def write_task_rows(path: Path, task: Task, rows: int = 48, *, seed: int = 0) -> Path:
     """The world's rows as JSON Lines, under the columns of COLUMNS, with a group column "half"."""
-    table, (text, pair, reference) = world(task, rows, seed), COLUMNS[task]
+    table, (text, pair, reference) = task_world(task, rows, seed), COLUMNS[task]
     lines = []
     for row in range(rows):
         line = {text: table.texts[row], "half": "first" if row < rows // 2 else "second"}

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import copy
+from collections.abc import Callable
+from functools import cache
 
 import numpy as np
 import pytest
@@ -10,30 +12,62 @@ import pytest
 from audit.engine import Engine
 from audit.plugin import Need, Plugin, Size
 from audit.registry import Registry, installed
-from audit.subject import Subject
+from audit.subject import Generation, Subject
+from audit.task_choice import with_task
 from core_model.data import open_table
+from core_model.tasks import Task
 from reports.record import Status, Verdict
 from tests.audit.rows import write_made_up_rows
+from tests.audit.task_checkpoints import COLUMNS, write_task_checkpoint, write_task_rows
 from tests.audit.test_engine import frame
 
 HEADINGS = ("What it measures", "How to read it", "How to mend it", "Source")
 PLUGINS = installed().plugins
+TASKS = (Task.CLASSIFICATION, *COLUMNS)
+FORMS = [(plugin, task) for plugin in PLUGINS for task in TASKS if task in plugin.tasks]
+FORMLESS = [(plugin, task) for plugin in PLUGINS for task in TASKS if task not in plugin.tasks]
 
 
 @pytest.fixture(scope="module")
-def subject(checkpoint, tmp_path_factory) -> Subject:
+def subjects(checkpoint, tmp_path_factory) -> Callable[[Task], Subject]:
+    """A real subject of each task, over made-up rows with groups and training rows, opened when first asked for."""
     from core_model.checkpoint import open_checkpoint
     from core_model.prediction import Predictor
 
     folder = tmp_path_factory.mktemp("contract")
-    opened = open_checkpoint(checkpoint)
-    columns = {"text_column": "text", "label_column": "label", "label_names": opened.labels}
-    return Subject(
-        checkpoint=opened,
-        data=open_table(str(write_made_up_rows(folder / "test.jsonl", 80)), group_columns=("sex",), **columns),
-        training=open_table(str(write_made_up_rows(folder / "train.jsonl", 120, seed=1)), **columns),
-        predictor=Predictor(opened),
-    )
+
+    @cache
+    def subject(task: Task) -> Subject:
+        if task is Task.CLASSIFICATION:
+            opened = open_checkpoint(checkpoint)
+            columns = {"text_column": "text", "label_column": "label", "label_names": opened.labels}
+            test, train = (write_made_up_rows(folder / f"{s}.jsonl", n, seed=s) for s, n in ((0, 80), (1, 120)))
+            groups = ("sex",)
+        else:
+            opened = with_task(open_checkpoint(write_task_checkpoint(folder / task, task)), task)
+            text, pair, reference = COLUMNS[task]
+            columns = {"text_column": text, "pair_column": pair, "reference_column": reference, "task": task}
+            test, train = (write_task_rows(folder / f"{task}{s}.jsonl", task, n, seed=s) for s, n in ((0, 48), (1, 60)))
+            groups = ("half",)
+        return Subject(
+            checkpoint=opened,
+            data=open_table(str(test), group_columns=groups, **columns),
+            training=open_table(str(train), **columns),
+            predictor=Predictor(opened),
+            generation=Generation(max_new_tokens=48),
+        )
+
+    return subject
+
+
+@pytest.fixture
+def subject(task, subjects) -> Subject:
+    return subjects(task)
+
+
+def truth(subject: Subject):
+    """What the answers are held against, as far as the task has it."""
+    return subject.targets if subject.task is Task.CLASSIFICATION else subject.references
 
 
 def options_for(plugin: Plugin):
@@ -48,7 +82,7 @@ def run(plugin: Plugin, subject: Subject):
 
 
 @pytest.mark.parametrize("plugin", PLUGINS, ids=lambda p: p.id)
-class TestEveryPlugin:
+class TestEveryPage:
     def test_its_page_has_the_four_headings(self, plugin):
         assert plugin.title and not plugin.title.endswith(".")
         places = [plugin.about.find(heading) for heading in HEADINGS]
@@ -57,24 +91,43 @@ class TestEveryPlugin:
     def test_every_option_says_what_it_does(self, plugin):
         assert all(field.description for field in plugin.options.model_fields.values())
 
-    def test_it_measures_on_what_it_declared(self, plugin, subject):
+    def test_it_says_what_it_will_cost(self, plugin):
+        for task in plugin.tasks:
+            size = Size(rows=100, training_rows=50, classes=2, task=task)
+            passes = plugin.forward_passes(size, options_for(plugin))
+            assert all(isinstance(rows, int) and rows >= 0 for rows in passes.values())
+
+
+@pytest.mark.parametrize(("plugin", "task"), FORMLESS, ids=lambda x: getattr(x, "id", x))
+def test_a_task_that_it_has_no_form_for_is_not_measured_and_says_so(plugin, task, subject):
+    result = run(plugin, subject)
+    assert result.status is Status.NOT_MEASURED
+    assert f"no {task} form" in result.reason and result.supply
+    assert not result.metrics
+
+
+@pytest.mark.parametrize(("plugin", "task"), FORMS, ids=lambda x: getattr(x, "id", x))
+class TestEveryPlugin:
+    def test_it_measures_on_what_it_declared(self, plugin, task, subject):
         result = run(plugin, subject)
         assert result.status is Status.MEASURED
         assert any(m.value is not None for m in result.metrics)
         assert result.signature
 
-    def test_without_its_needs_it_is_not_measured(self, plugin, subject):
+    def test_without_its_needs_it_is_not_measured(self, plugin, task, subject):
         if not plugin.needs & {Need.LABELS, Need.GROUPS, Need.TRAINING_DATA}:
             pytest.skip("it needs nothing that can be taken away")
+        if task is Task.LANGUAGE_MODELING and plugin.needs == {Need.LABELS}:
+            pytest.skip("a text is its own truth")
         bare = Subject(
             checkpoint=subject.checkpoint,
-            data=type(subject.data).from_rows(name="bare", texts=["a", "b"], synthetic=True),
+            data=type(subject.data).from_rows(name="bare", texts=["a", "b"], pairs=["c", "d"], synthetic=True),
             predictor=subject.predictor,
         )
         result = run(plugin, bare)
         assert result.status is Status.NOT_MEASURED and result.reason and result.supply
 
-    def test_without_what_it_may_use_it_still_measures_and_says_what_it_could_not(self, plugin, subject):
+    def test_without_what_it_may_use_it_still_measures_and_says_what_it_could_not(self, plugin, task, subject):
         if not plugin.uses:
             pytest.skip("it uses nothing that it does not need")
         poorer = Subject(checkpoint=subject.checkpoint, data=subject.data, predictor=subject.predictor)
@@ -84,22 +137,22 @@ class TestEveryPlugin:
             absent = [m for m in result.metrics if m.value is None]
             assert absent and all(m.reason for m in absent)
 
-    def test_the_same_seed_gives_the_same_evidence(self, plugin, subject):
+    def test_the_same_seed_gives_the_same_evidence(self, plugin, task, subject):
         once, twice = run(plugin, subject), run(plugin, subject)
         steady = [[m for m in result.metrics if not m.volatile] for result in (once, twice)]
         assert steady[0] == steady[1]
         assert [f for f in once.findings if not f.volatile] == [f for f in twice.findings if not f.volatile]
 
-    def test_it_leaves_its_input_as_it_was(self, plugin, subject):
-        before = copy.deepcopy((list(subject.texts), subject.targets, dict(subject.groups)))
+    def test_it_leaves_its_input_as_it_was(self, plugin, task, subject):
+        before = copy.deepcopy((list(subject.texts), truth(subject), dict(subject.groups)))
         run(plugin, subject)
-        after = (list(subject.texts), subject.targets, dict(subject.groups))
+        after = (list(subject.texts), truth(subject), dict(subject.groups))
         assert before[0] == after[0]
         np.testing.assert_array_equal(before[1], after[1])
         for column, values in before[2].items():
             np.testing.assert_array_equal(values, after[2][column])
 
-    def test_every_number_carries_n_unit_definition_and_an_honest_verdict(self, plugin, subject):
+    def test_every_number_carries_n_unit_definition_and_an_honest_verdict(self, plugin, task, subject):
         for metric in run(plugin, subject).metrics:
             assert metric.unit and metric.definition, metric.key
             if metric.value is not None:
@@ -109,21 +162,17 @@ class TestEveryPlugin:
                 low, high = metric.interval
                 assert not low < metric.limit < high, metric.key
 
-    def test_most_of_its_numbers_carry_an_interval(self, plugin, subject):
+    def test_most_of_its_numbers_carry_an_interval(self, plugin, task, subject):
         measured = [m for m in run(plugin, subject).metrics if m.value is not None]
         assert sum(m.interval is not None for m in measured) >= 0.6 * len(measured)
 
-    def test_every_finding_names_its_numbers_and_its_mend(self, plugin, subject):
+    def test_every_finding_names_its_numbers_and_its_mend(self, plugin, task, subject):
         for finding in run(plugin, subject).findings:
             assert finding.statement.strip().endswith((".", "!")), finding.id
             assert finding.metrics, finding.id
             assert finding.mitigation is None or finding.mitigation.command.startswith("aboveboard "), finding.id
 
-    def test_it_says_what_it_will_cost(self, plugin, subject):
-        passes = plugin.forward_passes(Size(rows=100, training_rows=50, classes=2), options_for(plugin))
-        assert all(isinstance(rows, int) and rows >= 0 for rows in passes.values())
-
-    def test_its_words_never_claim_what_only_a_person_can(self, plugin, subject):
+    def test_its_words_never_claim_what_only_a_person_can(self, plugin, task, subject):
         result = run(plugin, subject)
         words = " ".join([plugin.about, *result.notes, *(f.statement for f in result.findings)]).lower()
         assert not {"compliant", "anonymous", "certified"} & set(words.replace(",", " ").split())

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import shutil
 from pathlib import Path
 
 import pandas as pd
@@ -45,7 +46,7 @@ class Audited:
         writes = task in (Task.TRANSLATION, Task.SUMMARIZATION)
         return [
             "audit", str(checkpoint), "--data", str(rows), "--train-data", str(training), *column_flags(task),
-            *(("--task", str(task), "--max-new-tokens", "8") if writes else ()), "--group-column", "half",
+            *(("--task", str(task), "--max-new-tokens", "48") if writes else ()), "--group-column", "half",
             "--profile", "quick", "--set", "emissions.rows_per_repeat=8", "--out", str(self.folder / out), *more,
         ]  # fmt: skip
 
@@ -144,7 +145,7 @@ def test_the_same_run_gives_the_same_content(audited):
 
 def test_beams_stand_in_the_record_and_change_its_content(audited):
     first, _ = audited.record(Task.TRANSLATION)
-    assert first.generation.beams == 1 and first.generation.max_new_tokens == 8
+    assert first.generation.beams == 1 and first.generation.max_new_tokens == 48
     assert run(audited.arguments(Task.TRANSLATION, "beams", "--beams", "2", "--only", "evaluability")) == 0
     second = read_record(audited.folder / "beams" / "audit.json")
     assert second.generation.beams == 2
@@ -201,10 +202,10 @@ def test_swapped_document_and_summary_are_noticed(audited, letter):
 
 
 def test_a_translation_the_other_way_than_the_training_record_says_is_noticed(audited, letter, tmp_path):
-    checkpoint = write_task_checkpoint(tmp_path / "trained", Task.TRANSLATION)
+    arguments = audited.arguments(Task.TRANSLATION, "swapped")
+    checkpoint = shutil.copytree(arguments[1], tmp_path / "trained")
     trained = {"task": "translation", "data": {"text_column": "en", "reference_column": "de"}}
     (checkpoint / "training_record.json").write_text(json.dumps(trained), encoding="utf-8")
-    arguments = audited.arguments(Task.TRANSLATION, "swapped")
     arguments[1] = str(checkpoint)
     source, target = arguments.index("en"), arguments.index("de")
     arguments[source], arguments[target] = "de", "en"

@@ -17,12 +17,12 @@ from audit.concerns.evaluability.corpus_leakage import (
 )
 from audit.concerns.evaluability.leakage import NEEDS_TRAINING
 from audit.concerns.evaluability.quality import SHARE
-from audit.concerns.generalization.slices import length_quartiles
 from audit.corpus_estimates import estimate, spread
 from audit.corpus_lines import line
 from audit.evidence import Limit, metric
 from audit.plugin import Evidence, Need
 from audit.statistics import bootstrap_rows, minimum_detectable_difference, proportion
+from audit.text_length import length_quartiles
 from core_model.corpus_metric import CorpusMetric
 from core_model.evaluation import PRIMARY
 from core_model.predictions import Generations, Scores

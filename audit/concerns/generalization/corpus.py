@@ -11,12 +11,13 @@ import numpy as np
 from audit.concerns.generalization.calibration import risk_coverage_figure
 from audit.concerns.generalization.corpus_findings import findings_of
 from audit.concerns.generalization.gap import NEEDS_TRAINING, difference
-from audit.concerns.generalization.slices import FEWEST_ROWS, LENGTH, SHOWN, Slice, length_quartiles, slices_by
+from audit.concerns.generalization.slices import FEWEST_ROWS, LENGTH, SHOWN, Slice, slices_by
 from audit.corpus_estimates import estimate
 from audit.corpus_lines import line
 from audit.evidence import Limit, metric
 from audit.plugin import Evidence, Need
 from audit.statistics import Estimate, expected_calibration_error, risk_coverage
+from audit.text_length import length_quartiles
 from core_model.corpus_metric import CorpusMetric, mean_of_rows
 from core_model.evaluation import PRIMARY, metrics_of
 from core_model.predictions import Scores, SpanAnswers

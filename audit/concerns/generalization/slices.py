@@ -9,6 +9,7 @@ import numpy as np
 
 from audit.evidence import Limit, metric
 from audit.statistics import Estimate, difference_of_proportions, proportion
+from audit.text_length import length_quartiles
 from reports.record import Figure, Metric
 
 FEWEST_ROWS = 20  # a smaller slice says nothing of itself and widens every other interval
@@ -46,18 +47,6 @@ def slices_by(groups: Mapping[str, np.ndarray], ours: Mapping[str, np.ndarray]) 
     columns = {name: np.asarray(values, dtype=object).astype(str) for name, values in {**ours, **groups}.items()}
     ordered = {name: columns[name] for name in dict.fromkeys([*groups, *ours])}
     return [Slice(c, str(v), values == v) for c, values in ordered.items() for v in sorted(set(values))]
-
-
-def length_quartiles(texts: Sequence[str]) -> np.ndarray:
-    """Which quartile of length in words each text lies in, as "1 to 7 words", (rows,) str; fewer where lengths tie."""
-    words = np.array([len(text.split()) for text in texts])
-    cuts = np.unique(np.quantile(words, [0.25, 0.5, 0.75], method="lower")) if len(words) else np.array([])
-    part = np.searchsorted(cuts, words, side="left")
-    names = np.empty(len(words), dtype=object)
-    for p in np.unique(part):
-        inside = words[part == p]
-        names[part == p] = f"{inside.min()} to {inside.max()} words"
-    return names
 
 
 @dataclass(frozen=True)

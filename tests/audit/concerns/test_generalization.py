@@ -12,7 +12,7 @@ from sklearn import metrics as sk
 from audit.concerns.generalization import GeneralizationOptions, generalization
 from audit.concerns.generalization.calibration import temperature_estimate
 from audit.concerns.generalization.gap import difference
-from audit.concerns.generalization.slices import judge_slices, length_quartiles, slices_of
+from audit.concerns.generalization.slices import judge_slices, slices_of
 from audit.plugin import Evidence, plugin_of
 from audit.statistics import bootstrap_mean
 from core_model.metrics import softmax
@@ -217,13 +217,6 @@ def test_small_slices_are_left_out_and_counted() -> None:
     evidence = run(planted(rows=300, groups=groups))
     assert not any("rare: rare" in str(r["label"]) for f in evidence.figures for r in f.rows if "label" in r)
     assert any("left out" in note for note in evidence.notes)
-
-
-def test_length_quartiles_hold_about_a_quarter_each_and_bear_ties() -> None:
-    words = np.random.default_rng(5).integers(1, 100, size=400)
-    names, counts = np.unique(length_quartiles(["w " * n for n in words]), return_counts=True)
-    assert len(names) == 4 and counts.min() > 80
-    assert set(length_quartiles(["same length"] * 50)) == {"2 to 2 words"}
 
 
 def test_difference_of_means_is_covered() -> None:
