@@ -45,10 +45,12 @@ class Written:
 
     @classmethod
     def read(cls, record: bytes) -> Written:
+        """From the cache."""
         numbers = np.frombuffer(record, dtype=np.int32)
         return cls(numbers[1:], bool(numbers[0]))
 
     def record(self) -> bytes:
+        """For the cache."""
         return np.concatenate([[self.cut], self.ids]).astype(np.int32).tobytes()
 
 

@@ -10,7 +10,7 @@ import numpy as np
 import pytest
 import torch
 
-from core_model import generation
+from core_model import generation, prediction_requests
 from core_model.checkpoint import open_checkpoint
 from core_model.errors import CheckpointDamaged, DataDamaged, OptionUnfit, TaskUnfit
 from core_model.generation_settings import settings_of
@@ -350,6 +350,18 @@ def test_long_sources_are_cut_and_counted(writer):
     predictor = predictor_of(writer("marian"))
     found = predictor.generate(["good " * 200, "good " * 63], max_new_tokens=NEW)
     assert found.texts[0] == found.texts[1] and predictor.truncated == 1
+
+
+def test_many_rows_pass_in_windows(writer, monkeypatch):
+    expected = predictor_of(writer("bart")).generate(TEXTS, max_new_tokens=NEW)
+    monkeypatch.setattr(prediction_requests, "WINDOW", 7)
+    predictor = predictor_of(writer("bart"))
+    found = predictor.generate(TEXTS, max_new_tokens=NEW)
+    assert found.texts == expected.texts and found.tokens.tolist() == expected.tokens.tolist()
+    told = []
+    predictor.progress = lambda done, total: told.append((done, total))
+    predictor.generate(TEXTS, max_new_tokens=NEW)
+    assert told[-1] == (20, 20)
 
 
 def test_no_rows_are_no_generations(writer):

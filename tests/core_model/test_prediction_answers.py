@@ -11,6 +11,8 @@ import numpy as np
 import pytest
 import torch
 
+from core_model import prediction_requests
+from core_model.checkpoint import open_checkpoint
 from core_model.errors import DataDamaged, TaskUnfit, TokenizerUnfit
 from core_model.prediction import PredictionCache, Predictor
 from core_model.prediction_answers import LONGEST_ANSWER, best_spans, read_windows
@@ -194,6 +196,24 @@ def test_what_was_asked_is_paid_for_once_also_by_the_next_process(reader, tmp_pa
     again = second.answer(QUESTIONS, CONTEXTS)
     assert again.texts == found.texts and again.scores.tobytes() == found.scores.tobytes()
     assert second.forward_passes == 0
+
+
+def test_many_rows_pass_in_windows(reader, monkeypatch):
+    expected = predictor_of(reader()).answer(QUESTIONS, CONTEXTS)
+    monkeypatch.setattr(prediction_requests, "WINDOW", 11)
+    found = predictor_of(reader()).answer(QUESTIONS, CONTEXTS)
+    assert found.texts == expected.texts
+    np.testing.assert_allclose(found.scores, expected.scores, atol=1e-4)
+    with pytest.raises(DataDamaged, match="context of row 35"):
+        predictor_of(reader()).answer(QUESTIONS, [*CONTEXTS[:34], "", *CONTEXTS[35:]])
+
+
+def test_it_asks_a_checkpoint_of_this_suite(reader, tmp_path):
+    reader().load_model().save_pretrained(tmp_path)
+    reader().load_tokenizer().save_pretrained(tmp_path)
+    opened = open_checkpoint(tmp_path)
+    expected = [slow_answer(opened, q, c)[0] for q, c in zip(QUESTIONS[:5], CONTEXTS[:5], strict=True)]
+    assert list(predictor_of(opened).answer(QUESTIONS[:5], CONTEXTS[:5]).texts) == expected
 
 
 @pytest.mark.parametrize("context", ["", "  "])

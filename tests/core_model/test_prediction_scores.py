@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 import torch
 
-from core_model import prediction_scores
+from core_model import prediction_requests, prediction_scores
 from core_model.errors import DataDamaged, TaskUnfit
 from core_model.prediction import PredictionCache, Predictor
 from core_model.prediction_cache import scope_of
@@ -173,6 +173,19 @@ def test_an_empty_text_has_no_score_and_costs_nothing(writer):
     assert found.nll.tolist() == [0, 0, 0] and found.tokens.tolist() == [0, 0, 0]
     assert predictor.forward_passes == 0
     assert len(predictor.token_scores(["", "good"]).log_probabilities) == 0
+
+
+@pytest.mark.parametrize("family", ["llama", "t5"])
+def test_many_rows_pass_in_windows(writer, family, monkeypatch):
+    expected = predictor_of(writer(family)).score(TEXTS, targets_of(family))
+    whole = predictor_of(writer(family)).token_scores(TEXTS, targets_of(family))
+    monkeypatch.setattr(prediction_requests, "WINDOW", 10)
+    found = predictor_of(writer(family)).score(TEXTS, targets_of(family))
+    np.testing.assert_allclose(found.nll, expected.nll, atol=1e-4)
+    assert found.tokens.tolist() == expected.tokens.tolist() and found.bytes.tolist() == expected.bytes.tolist()
+    tokens = predictor_of(writer(family)).token_scores(TEXTS, targets_of(family))
+    assert tokens.starts.tolist() == whole.starts.tolist()
+    np.testing.assert_allclose(tokens.means, whole.means, atol=1e-4)
 
 
 def test_no_rows_are_no_scores(writer):
