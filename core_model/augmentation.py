@@ -20,7 +20,6 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from core_model.errors import OptionUnfit
 from core_model.masking import Masking
 from core_model.tasks import Task
 
@@ -29,14 +28,6 @@ if TYPE_CHECKING:
     from transformers import PreTrainedTokenizerBase
 
     from core_model.training_options import TrainingOptions
-
-NOISES = ("token-dropout", "word-order")
-FITTING = (Task.CLASSIFICATION, Task.TRANSLATION, Task.SUMMARIZATION)
-OWN_NOISE = "it makes its own noise"
-UNFIT = {  # why the others cannot have it
-    Task.LANGUAGE_MODELING: "the text that it reads is also the text that it must write",
-    Task.QUESTION_ANSWERING: "the answer is a place in the text, which would move",
-}
 
 
 class TextNoise:
@@ -117,17 +108,12 @@ def vocabulary_marks(tokenizer: PreTrainedTokenizerBase) -> tuple[np.ndarray, np
 def text_noise(tokenizer: PreTrainedTokenizerBase, options: TrainingOptions) -> TextNoise | Masking | None:
     """The noise that was asked for, or that the task itself is made of; None where none was.
 
-    Raises: OptionUnfit where it would spoil the task, with the reason.
+    Raises: TokenizerUnfit when tokens are to be hidden, and the tokenizer has no mask.
     """
-    asked = [name for name in NOISES if name in options.augment]
-    if not asked:
-        masked = options.task is Task.MASKED_LANGUAGE_MODELING
-        return Masking(tokenizer, seed=options.seed) if masked else None
-    if options.task not in FITTING:
-        raise OptionUnfit(
-            f"augment = {asked[0]} cannot be had for {options.task.value}: {UNFIT.get(options.task, OWN_NOISE)}",
-            mend=f"leave --augment {asked[0]} out; dropout and weight decay regularize this task, too",
-        )
+    if options.task is Task.MASKED_LANGUAGE_MODELING:
+        return Masking(tokenizer, seed=options.seed)
+    if not {"token-dropout", "word-order"} & set(options.augment):
+        return None
     return TextNoise(tokenizer, options)
 
 

@@ -14,6 +14,13 @@ from core_model.tasks import Task
 Parity = Literal["demographic-parity", "equalized-odds"]
 PENALTY_WEIGHT = 10.0
 
+# Why a task cannot have its texts disturbed; identity-swap changes rows with labels, which classification alone has.
+UNDISTURBED = {
+    Task.LANGUAGE_MODELING: "the text that it reads is also the text that it must write",
+    Task.MASKED_LANGUAGE_MODELING: "it hides words itself",
+    Task.QUESTION_ANSWERING: "the answer is a place in the text, which would move",
+}
+
 
 class MitigationOptions(BaseModel):
     """Options of the mitigations; what each does: docs/mitigation.md."""
@@ -64,6 +71,18 @@ class MitigationOptions(BaseModel):
     def _terms_are_read(self) -> Self:
         if self.identity_terms is not None and "identity-swap" not in self.augment:
             raise ValueError("identity_terms is read by augment alone; --augment identity-swap")
+        return self
+
+    @model_validator(mode="after")
+    def _noise_fits_the_task(self) -> Self:
+        task = getattr(self, "task", Task.CLASSIFICATION)
+        for name in self.augment:
+            if name == "identity-swap":
+                why = None if task is Task.CLASSIFICATION else "a copy is trained on under the label of its row"
+            else:
+                why = UNDISTURBED.get(task)
+            if why is not None:
+                raise ValueError(f"augment = {name} cannot be had for {task.value}: {why}; leave --augment {name} out")
         return self
 
     @model_validator(mode="after")

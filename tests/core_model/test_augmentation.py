@@ -10,6 +10,7 @@ import torch
 
 from core_model.augmentation import TextNoise, text_noise
 from core_model.errors import OptionUnfit
+from core_model.settings import checked
 from core_model.tasks import Task
 from core_model.training import train
 from core_model.training_options import TrainingOptions
@@ -156,4 +157,6 @@ def test_training_heeds_the_noise_repeatably_and_records_it(tmp_path: Path):
 )
 def test_noise_that_would_spoil_the_task_is_refused_with_the_reason(task, why):
     with pytest.raises(OptionUnfit, match=rf"word-order cannot be had for {task.value}: (.|\n)*{why}"):
-        text_noise(PIECES, TrainingOptions(task=task, augment="word-order"))  # type: ignore[arg-type]
+        checked(TrainingOptions, {"task": task, "augment": "word-order"}, where="here")
+    with pytest.raises(OptionUnfit, match=rf"identity-swap cannot be had for {task.value}"):
+        checked(TrainingOptions, {"task": task, "augment": "identity-swap"}, where="here")
