@@ -40,9 +40,9 @@ def write_student(teacher: Checkpoint, layers: int | None, folder: Path) -> dict
     """Write the untaught student: the teacher with every k-th layer.
 
     Args:
-        layers: how many each stack keeps; half of them, rounded up, when None.
+        layers: how many each stack keeps, where it has more; half of them, rounded up, when None.
     Returns: the layers that were kept, by the name of their stack.
-    Raises: OptionUnfit when there are no more than that; TaskUnfit where no stack of layers is found.
+    Raises: OptionUnfit when no stack has more than that; TaskUnfit where no stack of layers is found.
     """
     model = teacher.load_model()
     stacks = {
@@ -52,20 +52,25 @@ def write_student(teacher: Checkpoint, layers: int | None, folder: Path) -> dict
     }
     if not stacks:
         raise TaskUnfit(f"{teacher.architecture} has no stack of layers that is known here", mend="--method quantize")
-    kept: dict[str, list[int]] = {}
-    for name, stack in stacks.items():
-        wanted = layers or -(-len(stack) // 2)
-        if wanted >= len(stack):
-            raise OptionUnfit(
-                f"layers = {wanted}, but {name} of {teacher.name} has {len(stack)}", mend=f"--layers {len(stack) // 2}"
-            )
-        kept[name] = [i * len(stack) // wanted for i in range(wanted)]
+    kept = {name: _every(len(stack), layers or -(-len(stack) // 2)) for name, stack in stacks.items()}
+    if all(len(kept[name]) == len(stack) for name, stack in stacks.items()):
+        name, stack = max(stacks.items(), key=lambda item: len(item[1]))
+        raise OptionUnfit(
+            f"layers = {layers or 1}, but {name} of {teacher.name} has {len(stack)}",
+            mend=f"--layers {len(stack) // 2}" if len(stack) > 1 else "--method quantize or --method prune-heads",
+        )
     _shorten_configuration(model.config, kept, {name: len(stack) for name, stack in stacks.items()})
     for name, places in kept.items():
         parent, _, last = name.rpartition(".")
         setattr(model.get_submodule(parent), last, nn.ModuleList(stacks[name][i] for i in places))
     write_folder(model, teacher, folder, what="left with some of its layers, and taught the others")
     return kept
+
+
+def _every(there: int, wanted: int) -> list[int]:
+    """`wanted` places out of `there`, evenly, the first one first; all of them where no more are there."""
+    wanted = min(wanted, there)
+    return [i * there // wanted for i in range(wanted)]
 
 
 def _counts(config: Any) -> dict[str, int]:

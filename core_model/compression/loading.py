@@ -51,7 +51,7 @@ def load_quantized(folder: Path, architecture: str, dtype: str) -> PreTrainedMod
         raise _damaged(folder, f"tensor {lost[0]!r} stands in only one of weights and configuration")
     _put_in_place(model, rounded, tensors, folder)
     model.config.quantization_config = scheme
-    return model  # type: ignore[no-any-return]
+    return model
 
 
 def _files(folder: Path) -> list[Path]:
