@@ -146,7 +146,7 @@ def _sentence_pairs(english: Description, translated: Description) -> Iterator[t
 
 
 def _paragraphs(lines: Sequence[str]) -> Iterator[str]:
-    """Lines joined into paragraphs: " ." parts them, two blanks at the front mark verbatim lines, which are left out."""
+    """Lines joined into paragraphs: " ." parts them; lines that begin with two blanks are verbatim, and left out."""
     words: list[str] = []
     for line in [*lines, " ."]:
         if line.strip() == ".":
