@@ -22,8 +22,10 @@ from transformers import (
 from core_model.adversarial import FreeLB, ascend, first_shift, row_norms, shifted
 from core_model.checkpoint import Checkpoint, open_checkpoint
 from core_model.errors import TaskUnfit
+from core_model.tasks import Task
 from core_model.training import TrainingResult, train
 from core_model.training_options import TrainingOptions
+from tests.core_model.task_worlds import SHAPES, world
 from tests.core_model.training_world import planted_table, tiny_base
 
 TINY = {"vocab_size": 50, "hidden_size": 16, "num_hidden_layers": 1, "num_attention_heads": 2, "intermediate_size": 16}
@@ -213,3 +215,16 @@ def test_the_record_says_how_far_and_in_which_unit():
     assert (done["steps"], done["radius"], done["step_size"]) == (3, 0.3, pytest.approx(0.25))
     assert done["unit"] == "the norm of a row's embeddings"
     assert "adversarial_training" not in trained(False).record.mitigation
+
+
+@pytest.mark.parametrize(
+    "task", [Task.LANGUAGE_MODELING, Task.TRANSLATION, Task.SUMMARIZATION, Task.QUESTION_ANSWERING]
+)
+def test_every_task_can_be_trained_adversarially(tmp_path: Path, task):
+    def run_with(out: str, **changes) -> str:
+        options = TrainingOptions(task=task, epochs=1, batch_size=32, **changes)
+        result = train(options, architecture=SHAPES[task], data=world(task), out=tmp_path / out)
+        return result.record.model_sha256
+
+    plain, once = run_with("p"), run_with("a", adversarial="freelb", adversarial_steps=2)
+    assert plain != once == run_with("b", adversarial="freelb", adversarial_steps=2)

@@ -14,6 +14,7 @@ from core_model.settings import checked
 from core_model.tasks import Task
 from core_model.training import train
 from core_model.training_options import TrainingOptions
+from tests.core_model.task_worlds import SHAPES, world
 from tests.core_model.training_world import planted_table, tiny_base
 
 TEXTS = ["the film was good and the day was very bad", "good meal", "the city book film day said went saw"]
@@ -135,6 +136,24 @@ def test_padding_is_padding_and_targets_stay():
     assert (made["input_ids"][made["attention_mask"] == 0] == task.tokenizer.pad_token_id).all()
     assert made["attention_mask"].sum() < plain["attention_mask"].sum()
     assert made["attention_mask"].sum(dim=1).max() == made["input_ids"].shape[1]
+
+
+@pytest.mark.parametrize("task", [Task.TRANSLATION, Task.SUMMARIZATION])
+def test_of_an_encoder_decoder_the_source_alone_is_disturbed(task):
+    from core_model.tasks.training_task import preparer
+
+    options = TrainingOptions(task=task, augment=("token-dropout", "word-order"), token_dropout_rate=0.5)
+    made = preparer(task)(options, base=None, architecture=SHAPES[task], data=world(task), evaluation=None)
+    rows, disturb = np.arange(16), text_noise(made.tokenizer, options)
+    plain = made.batch(made.training, rows)
+    assert disturb is not None
+    noisy = disturb(plain, rows, epoch=0)
+    assert not torch.equal(noisy["input_ids"], plain["input_ids"])
+    assert set(noisy) == set(plain)
+    for name in set(plain) - {"input_ids", "attention_mask"}:
+        assert torch.equal(noisy[name], plain[name])
+    for before, after in zip(plain["input_ids"].tolist(), noisy["input_ids"].tolist(), strict=True):
+        assert set(after) <= set(before) | {made.tokenizer.pad_token_id}
 
 
 def trained(out: Path, **changes) -> str:
