@@ -141,7 +141,7 @@ class GradientStep:
         """See `StepMethod.update`."""
         norm = None
         if self.options.clip_norm is not None:
-            norm = self.accelerator.clip_grad_norm_(self.trained, self.options.clip_norm)
+            norm = torch.nn.utils.clip_grad_norm_(self.trained, self.options.clip_norm, foreach=True)
         broken = ~torch.isfinite(loss) if norm is None else ~(torch.isfinite(loss) & torch.isfinite(norm))
         # Fused optimizers leave everything as it is where this is 1, without anybody waiting to know (as the gradient
         # scaler of torch.amp has it): the weights that met a bad row are still there to be asked which one it was.
