@@ -12,7 +12,7 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
-from core_model.errors import OptionUnfit
+from core_model.errors import CheckpointDamaged, OptionUnfit
 
 if TYPE_CHECKING:
     from transformers import GenerationConfig, PreTrainedModel
@@ -40,8 +40,10 @@ SEARCH: Mapping[str, Callable[[Any], bool]] = {
     "repetition_penalty": _real(0.1, 10),
     "renormalize_logits": _flag,
 }
+FLOATS = {"length_penalty", "repetition_penalty"}  # transformers refuses a penalty of 2, and takes one of 2.0
 ONE_TOKEN = ("bos_token_id", "pad_token_id", "decoder_start_token_id", "forced_bos_token_id")
 BEAMS_ONLY = ("length_penalty", "early_stopping")
+ENCODER_DECODER_ONLY = ("min_length",)  # of a decoder it would count what is continued, padding included
 
 
 @dataclass(frozen=True)
@@ -89,7 +91,8 @@ def settings_of(
         max_new_tokens: None: the checkpoint's own limit where it has one, else NEW_TOKENS; never beyond the positions.
         end_token: the tokenizer's, for a checkpoint that names none.
         max_length: tokens that the model takes at once.
-    Raises: OptionUnfit when beams or the limit cannot be held.
+    Raises: OptionUnfit when beams or the limit cannot be held; CheckpointDamaged when an encoder-decoder names no token
+        to begin with.
     """
     said = _said_by(model)
     both = bool(model.config.is_encoder_decoder)
@@ -101,12 +104,19 @@ def settings_of(
         raise OptionUnfit(f"max_new_tokens is {limit}; the model has room for 1 to {room}", mend=f"at most {room}")
     vocabulary = int(model.config.get_text_config().vocab_size)
     ids = {name: said[name] for name in ONE_TOKEN if _whole(0, vocabulary - 1)(said.get(name))}
+    if both and not {"decoder_start_token_id", "bos_token_id"} & set(ids):
+        raise CheckpointDamaged(
+            f"{type(model).__name__}: neither generation_config.json nor config.json names the token that a text "
+            "begins with (decoder_start_token_id)",
+            mend="put back the configuration that was saved with the weights",
+        )
     end = _ids(said.get("eos_token_id"), vocabulary) or _ids(end_token, vocabulary)
     if "pad_token_id" not in ids:
         ids["pad_token_id"] = end[0] if end else 0
     search = {name: said[name] for name, fits in SEARCH.items() if fits(said.get(name))}
-    if beams == 1:
-        search = {name: value for name, value in search.items() if name not in BEAMS_ONLY}
+    search |= {name: float(search[name]) for name in FLOATS & set(search)}
+    unfit = (*(BEAMS_ONLY if beams == 1 else ()), *(() if both else ENCODER_DECODER_ONLY))
+    search = {name: value for name, value in search.items() if name not in unfit}
     if (forbidden := _lists(said.get("bad_words_ids"), vocabulary)) is not None:
         search["bad_words_ids"] = forbidden
     return GenerationSettings(beams, limit, end, {**ids, **search})

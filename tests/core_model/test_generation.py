@@ -277,6 +277,30 @@ def test_of_a_checkpoints_settings_only_what_is_named_and_within_bounds_is_taken
     assert (configuration.do_sample, configuration.num_return_sequences, configuration.num_beams) == (False, 1, 4)
 
 
+def test_a_decoder_counts_no_prompt_as_written():
+    assert "min_length" not in settings_with("gpt2", min_length=20)().others
+    assert settings_with("marian", min_length=20)().others["min_length"] == 20
+
+
+def test_a_model_that_does_not_know_how_to_begin_is_a_letter():
+    with pytest.raises(CheckpointDamaged, match="decoder_start_token_id"):
+        settings_with(decoder_start_token_id=-1)()
+
+
+@pytest.mark.parametrize("beams", [1, 3])
+def test_padding_is_not_taken_for_words_that_were_said(tmp_path, beams, monkeypatch):
+    """A penalty of repetition, and a padding token that is written too, as GPT-2's is (its end mark)."""
+    checkpoint = open_writer(tmp_path, "gpt2")
+    said = checkpoint.load_model().generation_config
+    said.repetition_penalty = 5
+    said.pad_token_id = checkpoint.load_tokenizer().convert_tokens_to_ids("jewish")  # its favourite word
+    together = predictor_of(checkpoint).generate(TEXTS, beams=beams, max_new_tokens=NEW)
+    assert "repetition_penalty:5.0" in together.signature
+    monkeypatch.setattr(generation, "CACHED_TOKENS", 1)
+    alone = predictor_of(checkpoint).generate(TEXTS, beams=beams, max_new_tokens=NEW)
+    assert alone.texts == together.texts
+
+
 def test_greedy_search_knows_no_settings_of_beams():
     assert "length_penalty" not in settings_with(length_penalty=2.0)().others
 

@@ -7,6 +7,7 @@ from functools import cache
 import numpy as np
 import pytest
 import torch
+from transformers import ByT5Tokenizer
 
 from core_model import prediction_requests, prediction_scores
 from core_model.errors import DataDamaged, TaskUnfit
@@ -165,6 +166,22 @@ def test_bytes_are_those_of_what_is_scored(writer):
     targets = predictor_of(writer("t5")).score(["a"] * 5, texts)
     assert targets.bytes.tolist()[:4] == [0, 4, 11, len("naïve film ❤ good".encode())]
     assert targets.tokens.tolist()[:3] == [1, 2, 4]  # the end mark is scored, too
+
+
+def test_a_tokenizer_written_in_python_gives_bytes_too(tmp_path):
+    """ByT5's tokens are bytes: a target of n bytes has n tokens and the end mark; 64 positions hold 63 bytes."""
+    checkpoint = open_writer(tmp_path, "t5")
+    in_python = ByT5Tokenizer(extra_ids=0)
+    checkpoint.load_tokenizer = lambda: in_python
+    ids = checkpoint.load_model().config.vocab_size
+    texts = ["naif", "", "x" * 100]
+    assert max(max(row) for row in in_python(texts).input_ids) < ids
+    found = predictor_of(checkpoint).score(["good"] * 3, texts)
+    assert found.bytes.tolist() == [4, 0, 63] and found.tokens.tolist() == [5, 1, 64]
+    decoder = open_writer(tmp_path / "decoder", "gpt2")
+    decoder.load_tokenizer = lambda: in_python
+    found = predictor_of(decoder).score(texts)  # the first byte is given
+    assert found.bytes.tolist() == [3, 0, 62] and found.tokens.tolist() == [4, 0, 63]
 
 
 def test_an_empty_text_has_no_score_and_costs_nothing(writer):
