@@ -61,8 +61,10 @@ WRITERS: dict[str, dict[str, Any]] = {
         "decoder_attention_heads": 4, "encoder_ffn_dim": 64, "decoder_ffn_dim": 64, "max_position_embeddings": 64,
     },
 }  # fmt: skip
+# Its positions are counted by padding: a random one that writes padding goes on otherwise with a cache than without.
+SCORED_ONLY = {"m2m_100": WRITERS["bart"]}
 DECODERS = ("gpt2", "llama")
-TEMPLATES = {"gpt2": "$A", "llama": "[CLS] $A", "t5": "$A [SEP]", "marian": "$A [SEP]", "bart": "[CLS] $A [SEP]"}
+TEMPLATES = {"gpt2": "$A", "llama": "[CLS] $A", "bart": "[CLS] $A [SEP]"}
 ENDS = [3, 30, 40, 50, 60, 70, 80, 90, 100]  # [SEP] and, so that random models come to an end, a few words
 
 
@@ -74,14 +76,14 @@ def open_writer(folder: Path, family: str, *, pad: bool = True) -> Any:
     import torch
     from transformers import AutoConfig, AutoModelForCausalLM, AutoModelForSeq2SeqLM
 
-    tokenizer = tiny_tokenizer(folder, TEMPLATES[family])
+    tokenizer = tiny_tokenizer(folder, TEMPLATES.get(family, "$A [SEP]"))
     if not pad:
         tokenizer.pad_token = None
     specials = {"bos_token_id": 2, "eos_token_id": 3, "pad_token_id": 0 if pad else None}
     if family not in DECODERS:
         specials["decoder_start_token_id"] = 2
     config = AutoConfig.for_model(
-        family, vocab_size=len(tokenizer), tie_word_embeddings=False, **specials, **WRITERS[family]
+        family, vocab_size=len(tokenizer), tie_word_embeddings=False, **specials, **(WRITERS | SCORED_ONLY)[family]
     )
     torch.manual_seed(1)
     loader = AutoModelForCausalLM if family in DECODERS else AutoModelForSeq2SeqLM

@@ -15,6 +15,7 @@ from core_model.prediction import PredictionCache, Predictor
 from core_model.prediction_cache import scope_of
 from tests.core_model.prediction_models import (
     DECODERS,
+    SCORED_ONLY,
     WRITERS,
     made_up_texts,
     open_reader,
@@ -63,7 +64,7 @@ def slow_scores(checkpoint, texts, targets):
     return np.array(found).T
 
 
-@pytest.mark.parametrize("family", WRITERS)
+@pytest.mark.parametrize("family", [*WRITERS, *SCORED_ONLY])
 def test_scores_are_those_of_a_plain_loop(writer, family):
     checkpoint, targets = writer(family), targets_of(family)
     nll, tokens = slow_scores(checkpoint, TEXTS, targets)
@@ -76,7 +77,7 @@ def test_scores_are_those_of_a_plain_loop(writer, family):
     assert predictor.truncated == 1
 
 
-@pytest.mark.parametrize("family", WRITERS)
+@pytest.mark.parametrize("family", [*WRITERS, *SCORED_ONLY])
 def test_the_mean_over_tokens_is_the_loss_of_transformers(writer, family):
     checkpoint = writer(family)
     model, tokenizer = checkpoint.load_model(), checkpoint.load_tokenizer()
