@@ -210,8 +210,10 @@ class Predictor:
             targets: (rows,) index of the class whose score is differentiated.
             of: "logit", or "probability" (softmax).
         Returns: one object a row, in order. Every row counts as a forward pass; nothing is cached.
+        Raises: TaskUnfit when the model is no classifier.
         """
         with self._one_at_a_time:
+            self.forward.require("classes")
             found = embedding_gradients(
                 self.forward,
                 texts,

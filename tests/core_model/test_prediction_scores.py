@@ -271,6 +271,8 @@ def test_a_model_that_does_not_write_is_refused(tmp_path, opened):
 def test_a_model_that_writes_chooses_no_class(writer):
     with pytest.raises(TaskUnfit, match=r"GPT2LMHeadModel writes text.*chooses a class"):
         predictor_of(writer("gpt2")).predict(["good"])
+    with pytest.raises(TaskUnfit, match="writes text"):
+        predictor_of(writer("gpt2")).embedding_gradients(["good"], [0])
 
 
 def test_targets_belong_to_encoder_decoders_and_one_to_each_text(writer):
