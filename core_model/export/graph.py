@@ -133,16 +133,19 @@ def _exported(model: PreTrainedModel, signature: Signature) -> Any:
 
 @contextlib.contextmanager
 def _quiet() -> Iterator[None]:
-    """The exporter prints its progress, and logs what it lacks."""
-    logger = logging.getLogger("torch.onnx")
-    level = logger.level
-    logger.setLevel(logging.CRITICAL)
-    with warnings.catch_warnings(), contextlib.redirect_stdout(io.StringIO()):
+    """The exporter prints its progress, and logs what it lacks, with whole graphs."""
+    before = logging.root.manager.disable
+    logging.disable(logging.CRITICAL)
+    with (
+        warnings.catch_warnings(),
+        contextlib.redirect_stdout(io.StringIO()),
+        contextlib.redirect_stderr(io.StringIO()),
+    ):
         warnings.simplefilter("ignore")
         try:
             yield
         finally:
-            logger.setLevel(level)
+            logging.disable(before)
 
 
 def _unfit(model: PreTrainedModel, error: BaseException) -> TaskUnfit:
