@@ -117,6 +117,8 @@ def settings_of(
     search |= {name: float(search[name]) for name in FLOATS & set(search)}
     unfit = (*(BEAMS_ONLY if beams == 1 else ()), *(() if both else ENCODER_DECODER_ONLY))
     search = {name: value for name, value in search.items() if name not in unfit}
+    if search.get("min_length", 0) > limit:  # the limit is the caller's, and holds
+        del search["min_length"]
     if (forbidden := _lists(said.get("bad_words_ids"), vocabulary)) is not None:
         search["bad_words_ids"] = forbidden
     return GenerationSettings(beams, limit, end, {**ids, **search})

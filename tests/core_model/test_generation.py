@@ -280,6 +280,7 @@ def test_of_a_checkpoints_settings_only_what_is_named_and_within_bounds_is_taken
 def test_a_decoder_counts_no_prompt_as_written():
     assert "min_length" not in settings_with("gpt2", min_length=20)().others
     assert settings_with("marian", min_length=20)().others["min_length"] == 20
+    assert "min_length" not in settings_with("marian", min_length=20)(max_new_tokens=19).others
 
 
 def test_a_model_that_does_not_know_how_to_begin_is_a_letter():
