@@ -158,4 +158,5 @@ def _named(said: Any) -> list[tuple[str, str | None]]:
         return []
     sha256 = said.get("sha256")
     whole = isinstance(sha256, str) and re.fullmatch(r"[0-9a-f]{64}", sha256)
-    return [(said["name"][:200], sha256 if whole else None)]
+    name, _ = redacted(said["name"][:200])
+    return [(name, sha256 if whole else None)]
