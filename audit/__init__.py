@@ -18,7 +18,8 @@ def run(checkpoint: str | Path, *, data: str | Path, out: str | Path = "audit-ou
         data: rows to audit on: a file or a hub name.
         out: folder that audit.json and report.html are written into.
         options: any field of `audit.configuration.Configuration`: train_data, text_column, label_column,
-            group_columns, only, profile, policy, seed, audits={"fairness": {...}}, ...
+            reference_column (what a model should write), group_columns, task, beams, only, profile, policy, seed,
+            audits={"fairness": {...}}, ...
     Returns: the record, which shows itself in a notebook.
     Raises: BadInput, with the file, the field and the mend.
     """

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -17,17 +18,26 @@ SHOWN = 10
 LONGEST = 400  # characters of a text in an example; the data file has the rest
 
 
-def worst_rows(subject: Subject, metric: CorpusMetric, among: np.ndarray | None = None) -> list[dict[str, Scalar]]:
-    """The ten rows of which the metric, taken of each row alone, is worst: texts, what was written, the value.
+def ranked_by(metrics: Sequence[CorpusMetric], primary: CorpusMetric) -> CorpusMetric:
+    """The metric that ranks rows: the primary one, but chrF for BLEU, which of one short sentence is mostly 0."""
+    return next((of for of in metrics if of.name == "chrf"), primary)
+
+
+def worst_rows(
+    subject: Subject, primary: CorpusMetric, among: np.ndarray | None = None
+) -> tuple[CorpusMetric, list[dict[str, Scalar]]]:
+    """The ten worst rows, each taken alone: its texts, what was written, its value.
 
     Args:
-        metric: over all rows of the subject.
+        primary: over all rows of the subject.
         among: (rows,) bool; only these.
+    Returns: the metric that ranked them, and the rows, worst first.
     """
+    metric = ranked_by(subject.metrics, primary)
     values = metric.of_each_row if metric.better == "higher" else -metric.of_each_row
     candidates = np.flatnonzero(np.isfinite(values) & (True if among is None else among))
     chosen = candidates[np.argsort(values[candidates], kind="stable")[:SHOWN]]
-    return [_example(subject, metric, int(row)) for row in chosen]
+    return metric, [_example(subject, metric, int(row)) for row in chosen]
 
 
 def _example(subject: Subject, metric: CorpusMetric, row: int) -> dict[str, Scalar]:

@@ -57,7 +57,7 @@ def _no_better_than_baseline(
                 command=train_command(subject, "--epochs 4"),
                 why="more passes, and more rows if there are any; then audit it on the same rows again",
             ),
-            examples=worst_rows(subject, primary),
+            examples=worst_rows(subject, primary)[1],
             examples_total=len(primary),
         )
     ]
@@ -142,15 +142,15 @@ def _more_room(subject: Subject) -> Mitigation:
 
 
 def _worst(subject: Subject, primary: CorpusMetric) -> list[Finding]:
-    examples = worst_rows(subject, primary)
+    metric, examples = worst_rows(subject, primary)
     if not examples:
         return []
     return [
         Finding(
             id="evaluability-worst-rows", severity=Severity.LOW,
-            statement=f"These {len(examples)} of {len(primary)} rows have the worst {primary.name} when each is taken "
+            statement=f"These {len(examples)} of {len(metric)} rows have the worst {metric.name} when each is taken "
             "alone: read them before you trust the mean.",
-            metrics=[primary.name],
+            metrics=[metric.name],
             mitigation=Mitigation(
                 command=train_command(subject), why="with TRAIN_FILE holding more rows like these"
             ),

@@ -82,6 +82,6 @@ def _weak_slice(
                 command=train_command(subject),
                 why="with TRAIN_FILE holding more rows of this slice, or its rows several times",
             ),
-            examples=worst_rows(subject, primary, worst.rows), examples_total=int(worst.rows.sum()),
+            examples=worst_rows(subject, primary, worst.rows)[1], examples_total=int(worst.rows.sum()),
         )
     ]  # fmt: skip

@@ -44,7 +44,7 @@ class TestTranslation:
         _, by_key, findings = measure(translation(write=str))
         assert by_key["bleu"].value == by_key["bleu[system=source copied]"].value
         found = findings["evaluability-no-better-than-baseline"]
-        assert found.examples[0].keys() >= {"row", "text", "reference", "written", "bleu"}
+        assert found.examples[0].keys() >= {"row", "text", "reference", "written", "chrf"}
         assert "--source-column text --target-column reference" in found.mitigation.command
 
     def test_leaked_rows_are_found_and_what_they_add(self):
@@ -75,10 +75,15 @@ class TestTranslation:
         assert by_key["bleu"].value == 0 and by_key["empty_outputs"].value == 1
         assert {"evaluability-outputs-empty", "evaluability-no-better-than-baseline"} <= set(findings)
 
-    def test_the_worst_rows_are_the_worst_rows(self):
-        _, _, findings = measure(translation())
-        shown = [example["bleu"] for example in findings["evaluability-worst-rows"].examples]
-        assert shown == sorted(shown) and len(shown) == 10
+    def test_the_worst_rows_are_those_that_sacrebleu_scores_lowest(self):
+        subject = translation()
+        _, _, findings = measure(subject)
+        scores = [
+            sacrebleu.sentence_chrf(spoiled(text, 0.2), [truth]).score
+            for text, truth in zip(subject.texts, subject.references, strict=True)
+        ]
+        shown = [example["chrf"] for example in findings["evaluability-worst-rows"].examples]
+        assert shown == pytest.approx(sorted(scores)[:10], abs=1e-4)
 
     def test_short_and_long_texts_are_told_apart(self):
         subject = translation(lambda t: spoiled(t, 0.7 if len(t.split()) > 8 else 0.0))
