@@ -20,7 +20,7 @@ from typing import TYPE_CHECKING, Any, Literal
 
 from pydantic import BaseModel, ConfigDict, Field
 
-from core_model.errors import OptionUnfit, TaskUnfit
+from core_model.errors import BadInput, OptionUnfit, TaskUnfit
 from core_model.files import writable_folder, write_atomically
 from core_model.progress import Progress
 from core_model.training import train
@@ -46,11 +46,13 @@ from core_model.tuning_study import (
 if TYPE_CHECKING:
     from optuna import Study
     from optuna.distributions import BaseDistribution
-    from optuna.trial import Trial
+    from optuna.trial import FrozenTrial, Trial
 
     from core_model.architectures import Architecture
     from core_model.checkpoint import Checkpoint
     from core_model.data import Table
+
+Outcome = tuple[Ending, float | None, str | None]  # how a trial ended, its value, and why it has none
 
 BEST = "best"
 MEMORY = ("out of memory", "can't allocate memory")  # how torch says it, on a GPU and on a processor
@@ -197,8 +199,9 @@ class _Search:
                 self._run_trial(trial, place)
             except BaseException as error:
                 if not self.study.get_trials(deepcopy=False)[trial.number].state.is_finished():
-                    died = not isinstance(error, KeyboardInterrupt)
-                    try_again(self.study, trial, reason=type(error).__name__ if died else "interrupted", died=died)
+                    died = not isinstance(error, KeyboardInterrupt | BadInput)  # a full disk is no fault of the trial
+                    reason = "interrupted" if isinstance(error, KeyboardInterrupt) else type(error).__name__
+                    try_again(self.study, trial, reason=reason, died=died)
                 raise
             self.took.append(time.monotonic() - began)
             self._keep_best()
@@ -207,35 +210,48 @@ class _Search:
         return defaults(self.space, fixed=self.fixed, architecture=self.architecture)
 
     def _run_trial(self, trial: Trial, place: int) -> None:
-        """Train with the trial's parameters and set down how it ended."""
+        """Train with the trial's parameters, unless that was done before, and set down how it ended."""
         began = time.monotonic()
-        ending: Ending = "complete"
-        value = reason = None
-        watch = _Watch(self, trial, place)
         self._tell(trial, place)
-        try:
-            options, architecture = build(trial.params, fixed=self.fixed, architecture=self.architecture)
-        except OptionUnfit as error:
-            ending, reason = "infeasible", error.found.removeprefix("these parameters: ")
-        else:
-            try:
-                record = self._train(trial, options, architecture, watch)
-                value = record.evaluation[self.options.objective] if record.evaluation else None
-                trial.set_user_attr("n", record.evaluation["n"] if record.evaluation else None)
-                trial.set_user_attr("model_sha256", record.model_sha256)
-            except _Dropped as dropped:
-                ending, reason = "pruned", str(dropped)
-            except OptionUnfit as error:
-                if not (watch.began or settled(self.study)):
-                    raise  # the first trial did not even begin: it is the command that does not fit
-                ending, reason = ("diverged" if watch.began else "infeasible"), error.found
-            except RuntimeError as error:
-                if not any(words in str(error) for words in MEMORY):
-                    raise
-                ending, reason = "infeasible", "out of memory"
+        twin = next((one for one in settled(self.study) if one.params == trial.params), None)
+        ending, value, reason = self._outcome(trial, place) if twin is None else self._repeated(trial, twin)
         trial.set_user_attr("seconds", time.monotonic() - began)
         settle(self.study, trial, ending, value=value, reason=reason)
         self._tell(trial, place, ending=f"{ending}, {value:.4f}" if value is not None else f"{ending}: {reason}")
+
+    def _repeated(self, trial: Trial, twin: FrozenTrial) -> Outcome:
+        """The same options, rows and seed train the same weights: the earlier trial's outcome stands for both."""
+        for done, value in twin.intermediate_values.items():
+            trial.report(value, done)
+        for name in ("n", "model_sha256", "clocked"):
+            trial.set_user_attr(name, twin.user_attrs.get(name))
+        ending: Ending = twin.user_attrs["ending"]
+        outcome = twin.value if ending == "complete" else None
+        return ending, outcome, f"the parameters of trial {twin.number} again: its outcome is taken"
+
+    def _outcome(self, trial: Trial, place: int) -> Outcome:
+        """Raises: whatever is no fault of the parameters."""
+        watch = _Watch(self, trial, place)
+        try:
+            options, architecture = build(trial.params, fixed=self.fixed, architecture=self.architecture)
+        except OptionUnfit as error:
+            return "infeasible", None, error.found.removeprefix("these parameters: ")
+        try:
+            record = self._train(trial, options, architecture, watch)
+        except _Dropped as dropped:
+            return "pruned", None, str(dropped)
+        except OptionUnfit as error:
+            if not (watch.began or settled(self.study)):
+                raise  # the first trial did not even begin: it is the command that does not fit
+            return ("diverged" if watch.began else "infeasible"), None, error.found
+        except RuntimeError as error:
+            if not any(words in str(error) for words in MEMORY):
+                raise
+            return "infeasible", None, "out of memory"
+        evaluation = record.evaluation or {}
+        trial.set_user_attr("n", evaluation["n"])
+        trial.set_user_attr("model_sha256", record.model_sha256)
+        return "complete", evaluation[self.options.objective], None
 
     def _train(
         self, trial: Trial, options: TrainingOptions, architecture: Architecture | None, watch: _Watch
