@@ -136,11 +136,8 @@ def _quiet() -> Iterator[None]:
     """The exporter prints its progress, and logs what it lacks, with whole graphs."""
     before = logging.root.manager.disable
     logging.disable(logging.CRITICAL)
-    with (
-        warnings.catch_warnings(),
-        contextlib.redirect_stdout(io.StringIO()),
-        contextlib.redirect_stderr(io.StringIO()),
-    ):
+    said = io.StringIO()
+    with warnings.catch_warnings(), contextlib.redirect_stdout(said), contextlib.redirect_stderr(said):
         warnings.simplefilter("ignore")
         try:
             yield

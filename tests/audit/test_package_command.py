@@ -35,9 +35,8 @@ def audited(tmp_path_factory) -> tuple[Path, Path]:
     folder = tmp_path_factory.mktemp("world")
     checkpoint = write_checkpoint(folder / "model")
     words = "good bad great awful fine poor happy sad kind cruel book meal".split()
-    rows = [
-        {"text": f"a {words[i % 12]} {words[i // 12]}", "label": ("negative", "positive")[i % 2]} for i in range(60)
-    ]
+    texts = [f"a {words[i % 12]} {words[i // 12]}" for i in range(60)]
+    rows = [{"text": text, "label": ("negative", "positive")[i % 2]} for i, text in enumerate(texts)]
     data = write_rows(folder / "rows.jsonl", rows)
     assert run(["audit", str(checkpoint), "--data", str(data), "--only", "evaluability", "--out", str(folder)]) == 0
     return checkpoint, folder / "audit.json"
@@ -58,8 +57,8 @@ def test_the_package_is_whole_and_its_sums_hold(model, tmp_path):
     assert open_checkpoint(out).sha256 == open_checkpoint(model).sha256
     listed = {line.split("  ")[1] for line in (out / "SHA256SUMS").read_text().splitlines()}
     assert listed == {path.name for path in out.iterdir()} - {"SHA256SUMS"}
-    if shutil.which("sha256sum"):
-        subprocess.run(["sha256sum", "--strict", "-c", "SHA256SUMS"], cwd=out, check=True, capture_output=True)
+    if tool := shutil.which("sha256sum"):
+        subprocess.run([tool, "--strict", "-c", "SHA256SUMS"], cwd=out, check=True, capture_output=True)
 
 
 def test_the_card_holds_the_records_numbers_with_interval_and_n(audited, tmp_path):
@@ -124,8 +123,9 @@ def test_hashes_and_vocabularies_are_no_secrets(model, tmp_path):
 
 
 def test_paths_and_addresses_are_taken_out_of_records(model, tmp_path, capsys):
-    record = {"task": "classification", "base": {"name": "/home/ada/models/encoder", "sha256": "0" * 64},
-              "notes": ["asked ada.l@example.org", "C:\\Users\\Ada\\data.csv", "see https://example.org/a/b"]}  # fmt: skip
+    notes = ["asked ada.l@example.org", "C:\\Users\\Ada\\data.csv", "see https://example.org/a/b"]
+    base = {"name": "/home/ada/models/encoder", "sha256": "0" * 64}
+    record = {"task": "classification", "base": base, "notes": notes}
     (model / "training_record.json").write_text(json.dumps(record))
     assert package(model, tmp_path / "out") == 0
     written = json.loads((tmp_path / "out" / "training_record.json").read_text())
@@ -156,8 +156,13 @@ def test_what_does_not_belong_is_named(model, tmp_path, capsys, what):
     else:
         (model / ".training_state").mkdir()
         (model / ".training_state" / "state.json").write_text("{}")
-    named = {"pickle": "optimizer.pt is a pickle", "stranger": "patients.csv does not belong", "folder": "runs/events.log",
-             "link out": "LICENSE is a link out", "unfinished": "interrupted training run"}[what]  # fmt: skip
+    named = {
+        "pickle": "optimizer.pt is a pickle",
+        "stranger": "patients.csv does not belong",
+        "folder": "runs/events.log",
+        "link out": "LICENSE is a link out",
+        "unfinished": "interrupted training run",
+    }[what]
     assert package(model, tmp_path / "out") == 2
     error = capsys.readouterr().err
     assert named in error and "Try:" in error and "Traceback" not in error
