@@ -46,7 +46,8 @@ def trade(**changes: Any) -> Trade:
                     rows=[{"label": "rows answered", "value": 1.6, "low": 1.5, "high": 2.0}])  # fmt: skip
     fields = {
         "tool": Tool(version="0.1.0"), "method": "quantize", "settings": {"float_words": False},
-        "before": whole.subject, "after": whole.subject, "data": whole.data, "environment": whole.environment, "lines": lines, "figure": figure,
+        "before": whole.subject, "after": whole.subject, "data": whole.data, "environment": whole.environment,
+        "lines": lines, "figure": figure,
         "notes": ["Activations are rounded."], "command": "aboveboard compress m --method quantize",
     }  # fmt: skip
     return Trade(**(fields | changes))
