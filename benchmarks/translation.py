@@ -2,6 +2,7 @@
 
     python -m benchmarks.translation [--minutes 60] [--marks 10,18,30,45] [--corpus help|both] [--rows 400] [--beams 4]
                                      [--threads 2] [--seed 0] [--out DIR] [--any-version] [--json]
+    python -m benchmarks.translation --recipe examples/wmt16.toml      # other data, shape and options
 
 An encoder-decoder of 8.4 M parameters (Marian's layout, 4 + 3 layers of 256) is trained by `core_model.training`, with
 its vocabulary, on LibreOffice's help in English and German ("both": and on Debian's package descriptions). At each mark
@@ -23,6 +24,7 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from benchmarks.figures import Figure, print_figures
+from benchmarks.translation_recipe import packaged_recipe, read_recipe
 from benchmarks.translation_run import MarkedRun
 from benchmarks.translation_scores import ScoreBook, Scored
 from core_model.errors import AboveboardError
@@ -35,6 +37,7 @@ def main(arguments: Sequence[str] | None = None) -> None:
     parser.add_argument("--minutes", type=float, default=60)
     parser.add_argument("--marks", default="10,18,30,45", help="minutes, with commas between")
     parser.add_argument("--corpus", choices=("help", "both"), default="help")
+    parser.add_argument("--recipe", type=Path, help="TOML file of data, architecture and training, in place of ours")
     parser.add_argument("--rows", type=int, default=400, help="test rows of each corpus that are scored at a mark")
     parser.add_argument("--beams", type=int, default=4, help="of the second score at the end; 1: none")
     parser.add_argument("--threads", type=int, default=2)
@@ -44,29 +47,32 @@ def main(arguments: Sequence[str] | None = None) -> None:
     parser.add_argument("--json", action="store_true")
     options = parser.parse_args(arguments)
     marks = sorted({float(mark) for mark in options.marks.split(",") if mark and float(mark) < options.minutes})
-    out = options.out or Path("runs") / f"translation-{options.corpus}-{options.seed}"
+    named = options.recipe.stem if options.recipe else f"translation-{options.corpus}"
+    out = options.out or Path("runs") / f"{named}-{options.seed}"
     import torch
 
     torch.set_num_threads(options.threads)
     try:
-        run = MarkedRun(
-            out, corpus=options.corpus, minutes=options.minutes, seed=options.seed, pinned=not options.any_version,
-            say=say,
-        )  # fmt: skip
+        if options.recipe:
+            recipe = read_recipe(options.recipe)
+        else:
+            recipe = packaged_recipe(out / "data", options.corpus, pinned=not options.any_version)
+        run = MarkedRun(out, recipe, minutes=options.minutes, seed=options.seed, say=say)
         book = ScoreBook(out / "scores.jsonl", run.tests, threads=options.threads, say=say)
         for mark in marks:
             if not book.has(mark):
                 checkpoint = run.train_until(mark)
-                book.score(checkpoint, mark, rows=options.rows, beams=1)
-        checkpoint = run.train_to_the_end()
+                if checkpoint is not None:
+                    book.score(checkpoint, mark, rows=options.rows, beams=1)
+        finished = run.train_to_the_end()
         for beams in sorted({1, options.beams}):
-            book.score(checkpoint, options.minutes, rows=None, beams=beams)
+            book.score(finished, options.minutes, rows=None, beams=beams)
     except AboveboardError as letter:
         sys.exit(str(letter))
     except KeyboardInterrupt:
         say("interrupted; the same command goes on from here")
         sys.exit(130)
-    figures = [figure for scored in book.scores for figure in (_figure(scored), _speed(scored)) if figure is not None]
+    figures = [figure for scored in book.scores for figure in (_figure(scored), _steps(scored)) if figure is not None]
     print_figures("translation", figures, options.json)
 
 
@@ -84,8 +90,8 @@ def _figure(scored: Scored) -> Figure:
     )
 
 
-def _speed(scored: Scored) -> Figure | None:
-    if (scored.metric, scored.corpus, scored.beams) != ("bleu", "help", 1):
+def _steps(scored: Scored) -> Figure | None:
+    if scored.metric != "bleu" or scored.beams != 1 or scored.corpus == "packages":
         return None
     return Figure(f"steps_{scored.minutes:g}_min", scored.steps, "optimizer steps done")
 

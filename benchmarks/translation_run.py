@@ -9,22 +9,10 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
-from core_model.corpora.libreoffice_help import read_help, write_help
-from core_model.corpora.package_descriptions import read_translations, write_translations
-from core_model.data import Table, open_table
+from benchmarks.translation_recipe import Recipe
 from core_model.files import replace_folder, write_atomically
-from core_model.precision import fastest_on_cpu
 from core_model.progress import Now, Progress
-from core_model.tasks import Task
 
-SHAPE: dict[str, Any] = {
-    "kind": "encoder-decoder", "family": "marian", "layers": 4, "decoder_layers": 3, "hidden": 256, "heads": 4,
-    "feed_forward": 1024, "vocabulary": 8000, "max_length": 128, "dropout": 0.1,
-}  # fmt: skip
-RECIPE: dict[str, Any] = {
-    "task": "translation", "batch_tokens": 3000, "schedule": "inverse-sqrt", "warmup_steps": 600, "learning_rate": 1e-3,
-    "label_smoothing": 0.1, "ema": 0.999, "max_length": 96,
-}  # fmt: skip
 LINE_SECONDS = 30.0  # between lines of the log
 
 
@@ -35,30 +23,33 @@ class MarkedRun:
         tests: corpus -> its held-out rows.
     """
 
-    def __init__(
-        self, out: Path, *, corpus: str, minutes: float, seed: int, pinned: bool, say: Callable[[str], None]
-    ) -> None:
-        self.out, self.minutes, self.seed, self.say = out, minutes, seed, say
-        train, self.tests = _data(out / "data", corpus, pinned=pinned)
-        self.train, self.evaluation = train, _open(out / "data" / "help" / "validation.jsonl")
-        say(f"{self.train.rows:,} pairs to train on; test rows: " + _counts(self.tests))
+    def __init__(self, out: Path, recipe: Recipe, *, minutes: float, seed: int, say: Callable[[str], None]) -> None:
+        self.out, self.recipe, self.say = out, recipe, say
+        self.options = recipe.options(minutes=minutes, seed=seed)
+        self.train, self.validation = recipe.data.open(recipe.data.train), recipe.data.open(recipe.data.validation)
+        self.tests = {name: recipe.data.open(source) for name, source in recipe.data.test.items()}
+        counts = ", ".join(f"{name} {table.rows:,}" for name, table in self.tests.items())
+        say(f"{self.train.rows:,} pairs to train on; test rows: {counts}")
 
-    def train_until(self, mark: float) -> Path:
+    def train_until(self, mark: float) -> Path | None:
         """Train until so many minutes, save the weights as they are then, and stay resumable.
 
-        Returns: the folder of the checkpoint.
+        Returns: the folder of the checkpoint; None when the run had ended before anybody asked.
         Raises: KeyboardInterrupt when somebody else asked to stop.
         """
         folder = self.out / f"mark-{mark:g}"
-        if not (folder / "config.json").exists():
-            watch = _Watch(self.out / "model", mark, self.say)
-            try:
-                self._train(watch)
-            except KeyboardInterrupt:
-                if not watch.reached:
-                    raise
+        if (folder / "config.json").exists():
+            return folder
+        watch = _Watch(self.out / "model", mark, self.say)
+        try:
+            self._train(watch)
+        except KeyboardInterrupt:
+            if not watch.reached:
+                raise
             _save(watch.task, self.out / "model", folder)
-        return folder
+            return folder
+        self.say(f"minute {mark:g} has passed unseen: the run was done before")
+        return None
 
     def train_to_the_end(self) -> Path:
         """Train until the last minute; returns the folder of the checkpoint."""
@@ -66,13 +57,10 @@ class MarkedRun:
         return self.out / "model"
 
     def _train(self, watch: _Watch) -> None:
-        from core_model.architectures import Architecture
         from core_model.training import train
-        from core_model.training_options import TrainingOptions
 
-        options = TrainingOptions(**RECIPE, max_minutes=self.minutes, seed=self.seed, precision=fastest_on_cpu())
         train(
-            options, data=self.train, evaluation=self.evaluation, architecture=Architecture(**SHAPE),
+            self.options, data=self.train, evaluation=self.validation, architecture=self.recipe.architecture,
             out=self.out / "model", resume=True, progress=watch.tell, method=watch.method,
         )  # fmt: skip
 
@@ -138,24 +126,3 @@ def _state(model: Path) -> dict[str, Any] | None:
 
     file = model / FOLDER / "state.json"
     return dict(json.loads(file.read_text(encoding="utf-8"))) if file.is_file() else None
-
-
-def _data(folder: Path, corpus: str, *, pinned: bool) -> tuple[Table, dict[str, Table]]:
-    """The training rows, and the test rows of both corpora."""
-    if not (folder / "help" / "train.jsonl").exists():
-        write_help(folder / "help", read_help(pinned=pinned))
-    if not (folder / "packages" / "train.jsonl").exists():
-        write_translations(folder / "packages", read_translations(pinned=pinned))
-    train = folder / "help" / "train.jsonl"
-    if corpus == "both":
-        lines = [(folder / name / "train.jsonl").read_text(encoding="utf-8") for name in ("help", "packages")]
-        train = write_atomically(folder / "both.jsonl", "".join(lines))
-    return _open(train), {name: _open(folder / name / "test.jsonl") for name in ("help", "packages")}
-
-
-def _open(file: Path) -> Table:
-    return open_table(file, text_column="en", reference_column="de", task=Task.TRANSLATION)
-
-
-def _counts(tables: dict[str, Table]) -> str:
-    return ", ".join(f"{name} {table.rows:,}" for name, table in tables.items())

@@ -299,21 +299,24 @@ def _parquet(path: Path) -> Source:
 
 
 def open_hub(name: str, *, split: str | None, cache: Path) -> Source:
-    """A data set of a hub, by `datasets`: `owner/name`, or `owner/name@split`. Scripts of a hub are never run.
+    """A data set of a hub, by `datasets`: `owner/name`, `owner/name@split`, `owner/name:part@split` where it has parts
+    (languages, say). Scripts of a hub are never run.
 
     Raises: DataMissing when it cannot be reached or has no such split.
     """
-    owner_name, _, at = name.partition("@")
+    whole, _, at = name.partition("@")
+    owner_name, _, part = whole.partition(":")
     split = split or at or None
     import datasets
 
     bars_were_on = datasets.utils.is_progress_bar_enabled()
     datasets.disable_progress_bars()
     try:
-        loaded = datasets.load_dataset(owner_name, split=split, cache_dir=str(cache))
+        chosen = (owner_name, part) if part else (owner_name,)
+        loaded = datasets.load_dataset(*chosen, split=split, cache_dir=str(cache))
     except Exception as error:  # the library raises a dozen kinds; its traceback is not for our reader
         raise DataMissing(
-            f"hub data set {owner_name!r} cannot be opened: {_short(error)}",
+            f"hub data set {whole!r} cannot be opened: {_short(error)}",
             mend="check the name and the network (offline, only what was fetched before opens), or name a local file",
         ) from None
     finally:
@@ -323,8 +326,8 @@ def open_hub(name: str, *, split: str | None, cache: Path) -> Source:
         splits = list(loaded)
         if len(splits) > 1:
             raise DataMissing(
-                f"hub data set {owner_name!r} has the splits {', '.join(splits)}",
-                mend=f"hub:{owner_name}@{splits[-1]}",
+                f"hub data set {whole!r} has the splits {', '.join(splits)}",
+                mend=f"hub:{whole}@{splits[-1]}",
             )
         loaded = loaded[splits[0]]
 
@@ -332,7 +335,7 @@ def open_hub(name: str, *, split: str | None, cache: Path) -> Source:
         for batch in loaded.select_columns(list(columns)).iter(batch_size=1_024):
             yield from zip(*(batch[column] for column in columns), strict=True)
 
-    return Source(f"hub:{owner_name}" + (f"@{split}" if split else ""), tuple(loaded.column_names), read)
+    return Source(f"hub:{whole}" + (f"@{split}" if split else ""), tuple(loaded.column_names), read)
 
 
 def joined(name: str, parts: Iterable[Source]) -> Source:
