@@ -77,8 +77,8 @@ def train(
     docs/training.md.
 
     Mitigations for what audits find: --reweigh, --reductions and --fairness-penalty for gaps between groups, --augment
-    identity-swap for answers that change with the identity in the text, --augment token-dropout and word-order and
-    --adversarial against answers that hang on single words. What each costs: docs/mitigation.md.
+    identity-swap for answers that change with the identity in the text, --augment token-dropout and word-order against
+    learning rows by heart, --adversarial against small shifts. What each costs: docs/mitigation.md.
 
     \b
     Examples:
