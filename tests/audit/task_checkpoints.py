@@ -45,21 +45,23 @@ def task_world(task: Task, rows: int = 64, seed: int = 0) -> Table:
     return Table.from_rows(name="planted", texts=texts, references=references, synthetic=True)
 
 
-def write_task_checkpoint(folder: Path, task: Task, *, seed: int = 0) -> Path:
-    """A tiny model with a tokenizer of the world's words, as a Hugging Face folder; `seed` draws its weights."""
+def write_task_checkpoint(folder: Path, task: Task, *, seed: int = 0, steps: int = 60) -> Path:
+    """A tiny model with a tokenizer of the world's words, as a Hugging Face folder; `seed` draws its weights.
+
+    A translator is taught a few steps: a random one writes no word of any reference, and its BLEU has no spread at all.
+    """
     table, shape = task_world(task), SHAPES[task].model_copy(update={"max_length": 96})
     tokenizer = train_tokenizer(chain(table.texts, table.pairs or (), table.references or ()), shape)
     model = from_scratch(shape, LOADERS[task], kinds=(shape.kind,), task=task, vocabulary=len(tokenizer), seed=seed)
     give_padding(model, tokenizer)
     if task is Task.TRANSLATION:
-        _teach(model, tokenizer, table)
+        _teach(model, tokenizer, table, steps)
     model.save_pretrained(folder)
     tokenizer.save_pretrained(folder)
     return folder
 
 
-def _teach(model: Any, tokenizer: Any, table: Table, steps: int = 60) -> None:
-    """A few steps on the world: a random model writes no word of any reference, and its BLEU has no spread at all."""
+def _teach(model: Any, tokenizer: Any, table: Table, steps: int) -> None:
     import torch
 
     batch = tokenizer(list(table.texts), text_target=list(table.references or ()), padding=True, return_tensors="pt")

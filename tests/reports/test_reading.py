@@ -116,3 +116,13 @@ def test_every_error_is_a_letter_with_exit_code_two():
     assert isinstance(error, ReportError)
     assert error.exit_code == 2
     assert str(error) == "RecordMissing: x.json does not exist\n  Try: name another"
+
+
+def test_keys_that_came_later_leave_the_hash_of_a_record_without_them_as_it_was():
+    """A record of version 1.0 knew neither `generation` nor the columns of pairs and references."""
+    plain = record()
+    assert "generation" not in plain.content()
+    assert not {"pair_column", "reference_column"} & set(plain.content()["data"])
+    named = plain.model_copy(update={"data": plain.data.model_copy(update={"reference_column": "de"})})
+    assert named.content()["data"]["reference_column"] == "de"
+    assert named.sealed().content_sha256 != plain.sealed().content_sha256
