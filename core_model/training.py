@@ -18,6 +18,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from core_model.adapters import add_adapters
+from core_model.compression.scheme import refuse_quantized
 from core_model.dropout import set_dropout
 from core_model.errors import OptionUnfit, OutputUnwritable
 from core_model.files import writable_folder
@@ -118,6 +119,8 @@ def _checked(
             "there is both a base and an architecture" if base else "there is neither a base nor an architecture",
             mend="--base CKPT to fine-tune, or --base none --architecture FILE.toml to begin from scratch",
         )
+    if base is not None:
+        refuse_quantized(base)
     if options.early_stopping is not None and evaluation is None:
         raise OptionUnfit(
             "early stopping watches the evaluation loss, and there are no evaluation rows", mend="--eval-data FILE"

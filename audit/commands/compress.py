@@ -64,7 +64,7 @@ def compress(
     settings = _settings(method, flags, train_data)
 
     from core_model.checkpoint import open_checkpoint
-    from core_model.compression.compress import refuse_quantized
+    from core_model.compression.scheme import refuse_quantized
 
     original = open_checkpoint(checkpoint)
     refuse_quantized(original)
@@ -182,8 +182,10 @@ def _distilled(
             click.echo("interrupted; what was learnt is saved: the same command goes on", err=True)
             click.get_current_context().exit(130)
     layers = {name: ", ".join(map(str, places)) for name, places in kept.items()}
+    same = training.sha256 == measure.rows.sha256
+    learnt = ["The rows that both were measured on are those that the student learnt from."] if same else []
     facts = {"layers_kept": layers, "training_rows": training.rows, "training_sha256": training.sha256}
-    notes = ["Layers are counted from 0. How the student was taught stands in training_record.json."]
+    notes = [*learnt, "Layers are counted from 0. How the student was taught stands in training_record.json."]
     made = Made({**settings.model_dump(), **facts}, notes)
     return measure.of(out, out, made)
 

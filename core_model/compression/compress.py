@@ -9,9 +9,8 @@ from typing import TYPE_CHECKING, Any
 from core_model.compression.options import PruneHeads, Quantize
 from core_model.compression.pruning import prune_heads
 from core_model.compression.quantization import quantize
-from core_model.compression.scheme import SCHEME
+from core_model.compression.scheme import SCHEME, refuse_quantized
 from core_model.compression.writing import write_folder
-from core_model.errors import TaskUnfit
 
 if TYPE_CHECKING:
     from core_model.checkpoint import Checkpoint
@@ -60,15 +59,3 @@ def compress(original: Checkpoint, settings: Quantize | PruneHeads, folder: Path
          "lost": lost},
         [how],
     )  # fmt: skip
-
-
-def refuse_quantized(original: Checkpoint) -> None:
-    """Int8 numbers cannot be pruned, trained or rounded again.
-
-    Raises: TaskUnfit.
-    """
-    if original.facts.get("quantization"):
-        raise TaskUnfit(
-            f"{original.name} holds {original.facts['quantization']}; this takes a checkpoint of floats",
-            mend="name the checkpoint that it was made of",
-        )

@@ -8,9 +8,12 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from contextlib import suppress
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from core_model.errors import TaskUnfit
+
+if TYPE_CHECKING:
+    from core_model.checkpoint import Checkpoint
 
 WEIGHTS = {"num_bits": 8, "type": "int", "symmetric": True, "strategy": "channel", "dynamic": False}
 ACTIVATIONS = {"num_bits": 8, "type": "int", "symmetric": True, "strategy": "token", "dynamic": True}
@@ -60,3 +63,15 @@ def _is_ours(group: Mapping[str, Any]) -> bool:
     weights, inputs = group.get("weights") or {}, group.get("input_activations")
     fits = all(weights.get(key) == value for key, value in WEIGHTS.items())
     return fits and (inputs is None or all(inputs.get(key) == value for key, value in ACTIVATIONS.items()))
+
+
+def refuse_quantized(original: Checkpoint) -> None:
+    """Int8 numbers cannot be pruned, trained or rounded again.
+
+    Raises: TaskUnfit.
+    """
+    if original.facts.get("quantization"):
+        raise TaskUnfit(
+            f"{original.name} holds {original.facts['quantization']}; this takes a checkpoint of floats",
+            mend="name the checkpoint that it was made of",
+        )

@@ -13,7 +13,7 @@ import numpy as np
 
 from core_model.checkpoint_files import CONFIGURATION_FILES, TOKENIZER_FILES, checked
 from core_model.checkpoint_loading import quiet
-from core_model.compression.compress import refuse_quantized
+from core_model.compression.scheme import refuse_quantized
 from core_model.errors import OptionUnfit
 from core_model.export.graph import Signature, require_onnx, signature_of, write_graph
 from core_model.export.parity import Batch, Parity, Runner, batches_of, compare, onnx_runner, torch_runner

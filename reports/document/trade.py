@@ -6,7 +6,7 @@ from dataclasses import dataclass, replace
 
 from reports.document import markup, states
 from reports.document.page import page
-from reports.document.rows import Anchors, figure_view
+from reports.document.rows import Anchors, figure_view, in_words
 from reports.document.states import State
 from reports.numbers import ABSENT, measured, number
 from reports.trade import COUNTED, Line, Number, Trade
@@ -72,14 +72,14 @@ def _row(line: Line) -> TradeRow:
     paired = "same rows" if line.paired else ""
     return TradeRow(
         kind=line.kind,
-        name=line.name,
+        name=in_words(line.name),
         unit=line.unit,
         direction=_DIRECTION[line.better],
         before=_cell(line.before),
         after=_cell(line.after),
         change=change,
         how="" if method == COUNTED else "; ".join(filter(None, [paired, method])),
-        n=number(line.change.n) if line.change.n else ABSENT,
+        n=number(line.change.n) if line.change.n and method != COUNTED else ABSENT,
         state=STATES[line.conclusion],
     )
 

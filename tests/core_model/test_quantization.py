@@ -196,3 +196,14 @@ def test_tensors_that_do_not_fit_are_named(tmp_path, damage):
     save_file(tensors, folder / "model.safetensors", metadata={"format": "pt"})
     with pytest.raises(CheckpointDamaged, match=r"copy.*(query|nothing)"):
         open_checkpoint(folder).load_model()
+
+
+def test_int8_numbers_are_not_trained(tmp_path):
+    from core_model.data import Table
+    from core_model.training import train
+    from core_model.training_options import TrainingOptions
+
+    table = Table.from_rows(name="planted", texts=SENTENCES, targets=[0, 1, 0, 1], synthetic=True)
+    with pytest.raises(TaskUnfit, match="takes a checkpoint of floats"):
+        train(TrainingOptions(), data=table, base=quantized(), out=tmp_path / "out")
+    assert not (tmp_path / "out").exists()
