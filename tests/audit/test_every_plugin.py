@@ -81,6 +81,19 @@ def run(plugin: Plugin, subject: Subject):
     return record.audits[0]
 
 
+@pytest.fixture
+def result(plugin, task, subject, results):
+    """What the audit found; run once for all tests that only look at it."""
+    if (plugin.id, task) not in results:
+        results[plugin.id, task] = run(plugin, subject)
+    return results[plugin.id, task]
+
+
+@pytest.fixture(scope="module")
+def results() -> dict:
+    return {}
+
+
 @pytest.mark.parametrize("plugin", PLUGINS, ids=lambda p: p.id)
 class TestEveryPage:
     def test_its_page_has_the_four_headings(self, plugin):
@@ -108,8 +121,7 @@ def test_a_task_that_it_has_no_form_for_is_not_measured_and_says_so(plugin, task
 
 @pytest.mark.parametrize(("plugin", "task"), FORMS, ids=lambda x: getattr(x, "id", x))
 class TestEveryPlugin:
-    def test_it_measures_on_what_it_declared(self, plugin, task, subject):
-        result = run(plugin, subject)
+    def test_it_measures_on_what_it_declared(self, plugin, task, result):
         assert result.status is Status.MEASURED
         assert any(m.value is not None for m in result.metrics)
         assert result.signature
@@ -137,8 +149,8 @@ class TestEveryPlugin:
             absent = [m for m in result.metrics if m.value is None]
             assert absent and all(m.reason for m in absent)
 
-    def test_the_same_seed_gives_the_same_evidence(self, plugin, task, subject):
-        once, twice = run(plugin, subject), run(plugin, subject)
+    def test_the_same_seed_gives_the_same_evidence(self, plugin, task, subject, result):
+        once, twice = result, run(plugin, subject)
         steady = [[m for m in result.metrics if not m.volatile] for result in (once, twice)]
         assert steady[0] == steady[1]
         assert [f for f in once.findings if not f.volatile] == [f for f in twice.findings if not f.volatile]
@@ -152,8 +164,8 @@ class TestEveryPlugin:
         for column, values in before[2].items():
             np.testing.assert_array_equal(values, after[2][column])
 
-    def test_every_number_carries_n_unit_definition_and_an_honest_verdict(self, plugin, task, subject):
-        for metric in run(plugin, subject).metrics:
+    def test_every_number_carries_n_unit_definition_and_an_honest_verdict(self, plugin, task, result):
+        for metric in result.metrics:
             assert metric.unit and metric.definition, metric.key
             if metric.value is not None:
                 assert metric.n >= 1, metric.key
@@ -162,17 +174,16 @@ class TestEveryPlugin:
                 low, high = metric.interval
                 assert not low < metric.limit < high, metric.key
 
-    def test_most_of_its_numbers_carry_an_interval(self, plugin, task, subject):
-        measured = [m for m in run(plugin, subject).metrics if m.value is not None]
+    def test_most_of_its_numbers_carry_an_interval(self, plugin, task, result):
+        measured = [m for m in result.metrics if m.value is not None]
         assert sum(m.interval is not None for m in measured) >= 0.6 * len(measured)
 
-    def test_every_finding_names_its_numbers_and_its_mend(self, plugin, task, subject):
-        for finding in run(plugin, subject).findings:
+    def test_every_finding_names_its_numbers_and_its_mend(self, plugin, task, result):
+        for finding in result.findings:
             assert finding.statement.strip().endswith((".", "!")), finding.id
             assert finding.metrics, finding.id
             assert finding.mitigation is None or finding.mitigation.command.startswith("aboveboard "), finding.id
 
-    def test_its_words_never_claim_what_only_a_person_can(self, plugin, task, subject):
-        result = run(plugin, subject)
+    def test_its_words_never_claim_what_only_a_person_can(self, plugin, task, result):
         words = " ".join([plugin.about, *result.notes, *(f.statement for f in result.findings)]).lower()
         assert not {"compliant", "anonymous", "certified"} & set(words.replace(",", " ").split())
