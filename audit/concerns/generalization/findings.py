@@ -58,13 +58,13 @@ def _overfitted(by_name: dict[str, Metric], subject: Subject) -> list[Finding]:
             metrics=[gap.key, train.key, test.key, "train_test_loss_gap"],
             mitigation=Mitigation(
                 command=train_command(
-                    subject, "--eval-data EVAL_FILE", "--early-stopping 1", "--weight-decay 0.1",
+                    subject, "--eval-data EVAL_FILE", "--epochs 20", "--early-stopping 5", "--weight-decay 0.1",
                     "--augment token-dropout", "--augment word-order",
                 ),
                 why="words are left out and moved, differently in each epoch, so that no row can be learned by heart "
-                "(Iyyer et al. 2015; Lample et al. 2018, arXiv:1711.00043); training stops when rows that it does not "
-                "learn from get worse, and large weights are held back. Where you have the encoder that it was made "
-                "of, name that with --base: what was learned by heart is not all forgotten. More rows help most",
+                "(Iyyer et al. 2015; Lample et al. 2018, arXiv:1711.00043); the weights are kept that do best on rows "
+                "that it does not learn from, and large weights are held back. Where you have the encoder that it was "
+                "made of, name that with --base: what was learned by heart is not all forgotten. More rows help most",
             ),
         )
     ]  # fmt: skip

@@ -117,7 +117,7 @@ def test_the_printed_command_closes_most_of_the_gap_to_the_training_rows(overfit
     where = folder / "mended-here"
     where.mkdir()
     monkeypatch.chdir(where)
-    tiny = ["--epochs", "30", "--batch-size", "16", "--learning-rate", "2e-3"]
+    tiny = ["--batch-size", "16", "--learning-rate", "2e-3"]
     result = CliRunner().invoke(train_from_command_line, [*tiny, *words[2:]])
     assert result.exit_code == 0, (result.output, result.exception)
     after = with_training(where / "mended", folder)
