@@ -5,9 +5,9 @@
 Model: MiniLM-L6 (22.7 M parameters) with a new head of two classes, float32. Rows: RedditBias training comments, drawn
 anew for each round, the same for both. Both read them in batches of 32, cut after 128 tokens and padded to the longest
 row of the batch; ours puts rows of like length together, which is where its gain comes from. Each trainer has a process
-of its own; in a round they train one epoch in turn, so that a busy machine slows both alike, and the other waits idle.
-The first round is to warm up and is not counted. Timed are the steps, from the first batch to the last; tokenizing and
-saving are not. The ratio is told for each round, and its spread beside its median.
+of its own. In a round both train one epoch; they take turns of some two seconds, the other waiting idle, so that a busy
+machine slows both alike. A first round is to warm up and is not counted. Timed are the steps, from the first batch to
+the last; waiting, tokenizing and saving are not. The ratio's spread over the rounds stands beside its median.
 """
 
 from __future__ import annotations
@@ -60,12 +60,11 @@ def rounds(comments: Sequence[Comment], *, rows: int, count: int, threads: int) 
                 "rows": [[comments[i].text, comments[i].label] for i in drawn], "batch_size": BATCH_SIZE,
                 "max_length": MAX_LENGTH, "threads": threads, "seed": number,
             }  # fmt: skip
-            for side in SIDES if number % 2 else reversed(SIDES):
-                answer = _ask(processes[side], asked)
-                if number:
-                    answers[side].append(answer)
-                    speed = answer["rows"] / answer["seconds"]
-                    print(f"round {number} of {count}: {side} {speed:.1f} rows/s", file=sys.stderr)
+            done = _take_turns(processes, asked, SIDES if number % 2 else SIDES[::-1])
+            for side in SIDES if number else ():
+                answers[side].append(done[side])
+                speed = done[side]["rows"] / done[side]["seconds"]
+                print(f"round {number} of {count}: {side} {speed:.1f} rows/s", file=sys.stderr)
     return answers
 
 
@@ -101,13 +100,29 @@ def _process(side: str, threads: int) -> subprocess.Popen[str]:
     )  # fmt: skip
 
 
-def _ask(process: subprocess.Popen[str], asked: dict[str, Any]) -> dict[str, Any]:
-    """One round of one side.
+def _take_turns(
+    processes: dict[str, subprocess.Popen[str]], asked: dict[str, Any], order: Sequence[str]
+) -> dict[str, dict[str, Any]]:
+    """One round: each side works in turn until both have answered."""
+    done: dict[str, dict[str, Any]] = {}
+    words = dict.fromkeys(order, json.dumps(asked))
+    while len(done) < len(order):
+        for side in order:
+            if side not in done:
+                answer = _ask(processes[side], words[side])
+                words[side] = "go on"
+                if "paused" not in answer:
+                    done[side] = answer
+    return done
+
+
+def _ask(process: subprocess.Popen[str], words: str) -> dict[str, Any]:
+    """Tell a side to work, and wait for its answer.
 
     Raises: RuntimeError when its process ended; `python -m benchmarks.training_side` by hand then says why.
     """
     assert process.stdin is not None and process.stdout is not None  # noqa: S101 - both are pipes
-    process.stdin.write(json.dumps(asked) + "\n")
+    process.stdin.write(words + "\n")
     process.stdin.flush()
     line = process.stdout.readline()
     if not line:

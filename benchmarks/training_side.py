@@ -3,7 +3,8 @@
     python -m benchmarks.training_side ours|transformers     reads one JSON object a line, answers with one
 
 Asked: {"rows": [[text, label], ...], "batch_size": 32, "max_length": 128, "threads": 2, "seed": 0}
-Answered: {"rows": 960, "seconds": 14.2, "peak_bytes": 1200000000}
+Answered: {"rows": 960, "seconds": 14.2, "peak_bytes": 1200000000}; on the way, after some steps, {"paused": true}: it
+then waits for a line before it goes on, and the wait is not in its seconds.
 """
 
 from __future__ import annotations
@@ -21,9 +22,30 @@ from core_model.checkpoint_loading import quiet
 from core_model.embedded import LABEL_NAMES, locate_encoder
 
 Answer = dict[str, Any]
+TURN_SECONDS = 2.0
 
 
-def ours(asked: Answer) -> tuple[int, float]:
+class Turns:
+    """Gives the processor to the other trainer every few seconds, so that a busy machine slows both alike."""
+
+    def __init__(self, say: Callable[[Answer], None]) -> None:
+        self.say, self.began = say, time.perf_counter()
+
+    def passed(self) -> float:
+        """To be called between steps.
+
+        Returns: seconds that were spent waiting.
+        """
+        now = time.perf_counter()
+        if now - self.began < TURN_SECONDS:
+            return 0.0
+        self.say({"paused": True})
+        sys.stdin.readline()
+        self.began = time.perf_counter()
+        return self.began - now
+
+
+def ours(asked: Answer, turns: Turns) -> tuple[int, float]:
     """One epoch with the trainer of `aboveboard train`: rows, and seconds of its steps."""
     from core_model.checkpoint import open_checkpoint
     from core_model.data import Table
@@ -38,13 +60,20 @@ def ours(asked: Answer) -> tuple[int, float]:
         epochs=1, batch_size=asked["batch_size"], max_length=asked["max_length"], seed=asked["seed"],
         precision="float32",
     )  # fmt: skip
+
+    def pause(_: object) -> None:
+        turns.passed()
+
     with tempfile.TemporaryDirectory() as folder, quiet():
-        record = train(options, data=data, base=open_checkpoint(locate_encoder()), out=f"{folder}/model").record
+        record = train(
+            options, data=data, base=open_checkpoint(locate_encoder()), out=f"{folder}/model",
+            progress=pause,  # told between steps; its time is not theirs
+        ).record  # fmt: skip
     assert record.examples_per_second is not None  # noqa: S101 - there were steps
     return len(texts), len(texts) / record.examples_per_second
 
 
-def transformers(asked: Answer) -> tuple[int, float]:
+def transformers(asked: Answer, turns: Turns) -> tuple[int, float]:
     """One epoch with transformers' Trainer at its defaults: rows, and seconds from its first batch to its last step."""
     import torch
     from transformers import (
@@ -68,13 +97,14 @@ def transformers(asked: Answer) -> tuple[int, float]:
     ]
 
     class Clock(TrainerCallback):  # type: ignore[misc]
-        begun = ended = 0.0
+        begun = waited = spent = 0.0
 
         def on_train_begin(self, *_: Any, **__: Any) -> None:
             self.begun = time.perf_counter()
 
         def on_step_end(self, *_: Any, **__: Any) -> None:
-            self.ended = time.perf_counter()
+            self.spent = time.perf_counter() - self.begun - self.waited
+            self.waited += turns.passed()
 
     clock = Clock()
     with tempfile.TemporaryDirectory() as folder, quiet():
@@ -86,10 +116,10 @@ def transformers(asked: Answer) -> tuple[int, float]:
             model=model, args=arguments, train_dataset=rows, data_collator=DataCollatorWithPadding(tokenizer),
             callbacks=[clock],
         ).train()  # fmt: skip
-    return len(rows), clock.ended - clock.begun
+    return len(rows), clock.spent
 
 
-SIDES: dict[str, Callable[[Answer], tuple[int, float]]] = {"ours": ours, "transformers": transformers}
+SIDES: dict[str, Callable[[Answer, Turns], tuple[int, float]]] = {"ours": ours, "transformers": transformers}
 
 
 def main() -> None:
@@ -99,12 +129,15 @@ def main() -> None:
     os.dup2(2, 1)
     import torch
 
-    for line in sys.stdin:
+    def say(answer: Answer) -> None:
+        print(json.dumps(answer), file=answers, flush=True)
+
+    while line := sys.stdin.readline():
         asked = json.loads(line)
         torch.set_num_threads(asked["threads"])
-        rows, seconds = train(asked)
+        rows, seconds = train(asked, Turns(say))
         peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * 1024  # Linux counts in KiB
-        print(json.dumps({"rows": rows, "seconds": seconds, "peak_bytes": peak}), file=answers, flush=True)
+        say({"rows": rows, "seconds": seconds, "peak_bytes": peak})
 
 
 if __name__ == "__main__":
