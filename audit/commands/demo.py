@@ -31,11 +31,13 @@ GROUP = "target_group"
 @click.option("--profile", default="standard", show_default=True, help="quick, standard or full.")
 @click.option("--rows", type=click.IntRange(min=100), default=None, help="Use only so many rows (for a quick look).")
 @click.option("--minutes", type=click.FloatRange(min=0.1), default=None, help="Of training, where a new model learns.")
+@click.option("--pretrained", is_flag=True, help="Language modeling: train adapters on SmolLM2, if it is installed.")
 @click.option("--retrain", is_flag=True, help="Train again, also where the checkpoint of an earlier demo fits.")
 @json_option
 def demo(
-    task: str, out: Path | None, profile: str, rows: int | None, minutes: float | None, retrain: bool, as_json: bool
-) -> int:
+    *, task: str, out: Path | None, profile: str, rows: int | None, minutes: float | None, pretrained: bool,
+    retrain: bool, as_json: bool,
+) -> int:  # fmt: skip
     """Fine-tune MiniLM (22.7 M parameters) on RedditBias (11,464 real comments) and audit the result.
 
     About 7 minutes on two cores the first time; a second run keeps the checkpoint. The comments are offensive: the
@@ -50,13 +52,16 @@ def demo(
       aboveboard demo --rows 1000 --profile quick --out small-demo
       aboveboard demo --task translation
       aboveboard demo --task language-modeling --minutes 10
+      aboveboard demo --task language-modeling --pretrained
     """
+    if pretrained and task != "language-modeling":
+        raise OptionUnfit("--pretrained is of --task language-modeling", mend="--task language-modeling --pretrained")
     if task != "classification":
         from audit.commands.demo_text import learn_and_audit
 
         return learn_and_audit(
             task, out=out or Path(f"demo-{task}"), profile=profile, rows=rows, minutes=minutes, retrain=retrain,
-            as_json=as_json,
+            pretrained=pretrained, as_json=as_json,
         )  # fmt: skip
     if minutes is not None:
         raise OptionUnfit(

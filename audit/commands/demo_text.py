@@ -1,7 +1,8 @@
 """The demos of tasks that write or foresee text: a small Transformer learns from nothing for minutes, and is audited.
 
 Real text that the package manager brings: LibreOffice's help in English and German, Debian's package descriptions. What
-learns for minutes on two cores is no good translator; the report says how good, of what, and how sure that is.
+learns for minutes on two cores is no good translator; the report says how good, of what, and how sure that is. Where
+SmolLM2's package is installed, `--pretrained` takes that model in the place of a new one, and trains adapters.
 """
 
 from __future__ import annotations
@@ -14,8 +15,7 @@ from typing import Any
 import click
 
 MINUTES = {"translation": 4.0, "language-modeling": 3.0}
-TEST_ROWS = 300  # to be translated or foreseen a few times over by the audits
-OPTIONS: Mapping[str, Any] = {
+FROM_SCRATCH: Mapping[str, Any] = {
     "schedule": "inverse-sqrt", "warmup_steps": 200, "learning_rate": 2e-3, "batch_tokens": 2048, "ema": 0.99,
 }  # fmt: skip
 
@@ -28,19 +28,37 @@ class TextDemo:
         name: of the checkpoint's folder.
         write: writes train.jsonl, validation.jsonl and test.jsonl into a folder.
         columns: as `open_table` and the audits call them.
-        shape: of the new model.
-        options: of its training, beside `OPTIONS`.
+        options: of its training.
+        shape: of the new model; None where there is a base.
+        base: finds the folder of a pretrained one.
+        test_rows: rows that the audits ask the model for, a few times over.
     """
 
     name: str
     write: Callable[[Path], Any]
     columns: Mapping[str, Any]
-    shape: Mapping[str, Any]
     options: Mapping[str, Any]
+    shape: Mapping[str, Any] | None = None
+    base: Callable[[], Path] | None = None
+    test_rows: int = 300
 
 
-def text_demo(task: str) -> TextDemo:
-    """The demo of a task."""
+def text_demo(task: str, *, pretrained: bool = False) -> TextDemo:
+    """The demo of a task; `pretrained`: of adapters on SmolLM2 (135 M parameters)."""
+    if pretrained:
+        from core_model.corpora.smollm2 import locate_smollm2
+
+        return TextDemo(
+            name="smollm2-descriptions",
+            write=_write_texts,
+            columns={"text_column": "text"},
+            base=locate_smollm2,
+            options={
+                "schedule": "inverse-sqrt", "warmup_steps": 10, "learning_rate": 5e-4, "batch_tokens": 512,
+                "max_length": 128, "adapters": 8,
+            },
+            test_rows=60,
+        )  # fmt: skip
     if task == "translation":
         return TextDemo(
             name="translator-en-de",
@@ -50,23 +68,25 @@ def text_demo(task: str) -> TextDemo:
                 "kind": "encoder-decoder", "layers": 3, "decoder_layers": 2, "hidden": 192, "heads": 4,
                 "vocabulary": 6000, "max_length": 128,
             },
-            options={"label_smoothing": 0.1, "max_length": 96},
+            options={**FROM_SCRATCH, "label_smoothing": 0.1, "max_length": 96},
         )  # fmt: skip
     return TextDemo(
         name="describer",
         write=_write_texts,
         columns={"text_column": "text"},
         shape={"kind": "decoder", "layers": 3, "hidden": 192, "heads": 4, "vocabulary": 6000, "max_length": 128},
-        options={"max_length": 128},
+        options={**FROM_SCRATCH, "max_length": 128},
     )
 
 
 def learn_and_audit(
-    task: str, *, out: Path, profile: str, rows: int | None, minutes: float | None, retrain: bool, as_json: bool
-) -> int:
+    task: str, *, out: Path, profile: str, rows: int | None, minutes: float | None, retrain: bool, pretrained: bool,
+    as_json: bool,
+) -> int:  # fmt: skip
     """Bring the text, train, audit; returns the exit code.
 
-    Raises: DataMissing where apt cannot bring the text; what training and auditing raise.
+    Raises: DataMissing where apt cannot bring the text; CheckpointMissing where a pretrained model is not installed;
+        what training and auditing raise.
     """
     from audit.commands.audit import conclude
     from audit.commands.demo_files import thinned
@@ -74,30 +94,36 @@ def learn_and_audit(
     from audit.configuration import configuration
     from audit.session import prepare
 
-    demo, data = text_demo(task), out / "data"
+    demo, data = text_demo(task, pretrained=pretrained), out / "data"
+    base = None if demo.base is None else demo.base()
     click.echo("bringing real text by apt; nothing of it is kept but in the cache and in --out", err=True)
     demo.write(data)
-    train_file, test_file = data / "train.jsonl", thinned(data / "test.jsonl", TEST_ROWS)
+    train_file, test_file = data / "train.jsonl", thinned(data / "test.jsonl", demo.test_rows)
     if rows is not None:
         train_file, test_file = thinned(train_file, rows), thinned(test_file, max(50, rows // 4))
-    minutes = minutes or MINUTES[task]
-    checkpoint = _trained(demo, task, out / demo.name, train_file, data, minutes=minutes, retrain=retrain)
+    checkpoint = _trained(
+        demo, task, out / demo.name, train_file, base=base, minutes=minutes or MINUTES[task], retrain=retrain
+    )
     flags: dict[str, Any] = {
         "data": str(test_file), "train_data": str(train_file), "task": task, **demo.columns,
         "profile": profile, "seed": 0, "out": str(out / "audit"),
     }  # fmt: skip
     session = prepare(checkpoint, configuration(file=None, flags=flags))
     with narrator(session) as tell:
-        record = session.run(command=f"aboveboard demo --task {task} --out {out} --profile {profile}", tell=tell)
+        record = session.run(
+            command=f"aboveboard demo --task {task}{' --pretrained' * pretrained} --out {out} --profile {profile}",
+            tell=tell,
+        )
     return conclude(session, record, as_json=as_json, gate=None)
 
 
 def _trained(
-    demo: TextDemo, task: str, folder: Path, train_file: Path, data: Path, *, minutes: float, retrain: bool
+    demo: TextDemo, task: str, folder: Path, train_file: Path, *, base: Path | None, minutes: float, retrain: bool
 ) -> Path:
-    from audit.commands.demo_files import earlier_checkpoint
+    from audit.commands.demo_files import earlier_checkpoint, thinned
     from audit.commands.train_progress import progress_shown
     from core_model.architectures import Architecture
+    from core_model.checkpoint import open_checkpoint
     from core_model.data import open_table
     from core_model.precision import fastest_on_cpu
     from core_model.tasks import Task
@@ -107,28 +133,22 @@ def _trained(
     table = open_table(train_file, task=Task(task), **demo.columns)
     if not retrain and earlier_checkpoint(folder, table):
         return folder
-    options = TrainingOptions(
-        task=Task(task), max_minutes=minutes, precision=fastest_on_cpu(), **{**OPTIONS, **demo.options}
-    )
-    click.echo(f"training a new {demo.shape['kind']} for {minutes:g} minutes on {table.rows:,} rows", err=True)
+    options = TrainingOptions(task=Task(task), max_minutes=minutes, precision=fastest_on_cpu(), **demo.options)
+    what = f"a new {demo.shape['kind']}" if demo.shape is not None else "adapters on a pretrained model"
+    click.echo(f"training {what} for {minutes:g} minutes on {table.rows:,} rows", err=True)
+    validation = thinned(train_file.with_name("validation.jsonl"), demo.test_rows)
     with progress_shown() as progress:
         train(
             options,
             data=table,
-            evaluation=open_table(thinned_validation(data), task=Task(task), **demo.columns),
-            architecture=Architecture(**demo.shape),
+            evaluation=open_table(validation, task=Task(task), **demo.columns),
+            base=None if base is None else open_checkpoint(base),
+            architecture=None if demo.shape is None else Architecture(**demo.shape),
             out=folder,
             resume=not retrain,
             progress=progress,
         )
     return folder
-
-
-def thinned_validation(data: Path) -> Path:
-    """Validation rows, few enough that the evaluations on the way take no minute of the few."""
-    from audit.commands.demo_files import thinned
-
-    return thinned(data / "validation.jsonl", TEST_ROWS)
 
 
 def _write_help(folder: Path) -> None:

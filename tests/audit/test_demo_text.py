@@ -31,7 +31,7 @@ def test_a_new_model_learns_and_is_audited(task, tmp_path, monkeypatch, capsys):
         name="tiny", write=write, columns=columns, options={"max_length": 16},
         shape={"kind": kind, "layers": 1, "hidden": 16, "heads": 2, "vocabulary": 300, "max_length": 32},
     )  # fmt: skip
-    monkeypatch.setattr(demo_text, "text_demo", lambda name: tiny)
+    monkeypatch.setattr(demo_text, "text_demo", lambda name, pretrained: tiny)
     command = ["demo", "--task", task, "--minutes", "0.1", "--profile", "quick", "--out", str(tmp_path), "--json"]
     assert run(command) == 0
     record = json.loads((tmp_path / "audit" / "audit.json").read_text(encoding="utf-8"))
