@@ -8,6 +8,9 @@ model has no reason to stop; every 24th word counts as an end, and none writes m
 then end at different steps, as real ones do, which costs a batch its finished rows; those of the encoder-decoder run to
 the limit. Both ways use the cache of keys and values, the same settings and the same threads, and pay for tokenizing;
 each repeat runs both in an order of its own. Figures are medians over repeats.
+
+The aim is for greedy search. With beams, transformers' own sorting of rows x beams x words takes much of a small
+model's time on a CPU, and a batch does not shorten it.
 """
 
 from __future__ import annotations
@@ -99,7 +102,7 @@ def measure(family: str, texts: list[str], *, beams: int, threads: int, repeats:
             f"{family}_predictor_to_row_by_row",
             round(float(np.median(speed["predictor"] / speed["row_by_row"])), 2),
             "times",
-            ">= 3",
+            ">= 3" if beams == 1 else None,
         ),
         Figure(f"{family}_tokens_written", round(tokens[-1], 1), "tokens a row"),
         Figure(f"{family}_rows_written_alike", round(float(same), 4), "share of rows", ">= 0.99"),
