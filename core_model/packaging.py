@@ -21,11 +21,12 @@ from core_model.errors import CheckpointUnsafe, OptionUnfit
 from core_model.files import write_atomically
 from core_model.model_card import LICENCE_FILES
 from core_model.secret_scan import find_secrets
+from core_model.training_result import ADAPTER_FOLDER
 
 if TYPE_CHECKING:
     from core_model.checkpoint import Checkpoint
 
-RECORDS = ("training_record.json", "privacy.json", "federated_record.json", "compression.json")
+RECORDS = ("training_record.json", "privacy.json", "federated_record.json", "compression.json", "calibration.json")
 LEFT_OUT = ("compression.html", "SHA256SUMS")  # pages of ours, and sums of other files
 UNFINISHED = ".training_state"
 PATH = re.compile(r"(?<![\w.:/])(?:/[\w.@+-]+){2,}/?|\b[A-Za-z]:\\[\w.@+\\ -]+")
@@ -66,7 +67,7 @@ def choose_files(checkpoint: Checkpoint) -> Contents:
             )
         if name in RECORDS:
             records.append(name)
-        elif name in LEFT_OUT:
+        elif name in LEFT_OUT or name.split("/")[0] == ADAPTER_FOLDER:  # adapters are in the weights already
             left_out.append(name)
         elif name in expected:
             files.append(name)

@@ -200,6 +200,14 @@ def test_a_compressed_checkpoint_says_what_it_was_made_of(audited, tmp_path):
     assert not (tmp_path / "out" / "compression.html").exists()
 
 
+def test_adapters_that_are_merged_already_stay_behind(model, tmp_path, capsys):
+    (model / "adapter").mkdir()
+    (model / "adapter" / "adapter_config.json").write_text("{}")
+    assert package(model, tmp_path / "out") == 0
+    assert "left out: adapter/adapter_config.json" in capsys.readouterr().out
+    assert not (tmp_path / "out" / "adapter").exists()
+
+
 def test_a_folder_of_others_and_a_full_disk_lose_nothing(model, tmp_path, capsys):
     out = tmp_path / "out"
     assert package(model, out) == 0
