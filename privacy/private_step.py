@@ -155,8 +155,6 @@ class PrivateStep:
         if not self.is_checked and len(rows):
             self._check(rows[:ROWS_CHECKED], objective)
         self.written.spend(Phase(noise.multiplier, self.rate, 1), clipping_norm=norm)
-        for parameter in self.trained:
-            parameter.grad = torch.zeros_like(parameter)
         losses, found = [torch.zeros((), device=self.accelerator.device)], []
         for chosen in self._batches(rows):
             loss, norms = self.clipper.add_clipped_gradients(
@@ -165,6 +163,9 @@ class PrivateStep:
             )  # fmt: skip
             losses.append(loss)
             found.append(norms)
+        if not found:  # nobody came: noise alone is added
+            for parameter in self.trained:
+                parameter.grad = torch.zeros_like(parameter)
         if noise.adaptive:
             self._follow(noise.adaptive, torch.cat(found) if found else torch.zeros(0))
         return torch.stack(losses).sum(), self.task.training.units(rows) if len(rows) else 0

@@ -41,11 +41,16 @@ class Factors:
 
     def add_sum(self, total: torch.Tensor, coefficients: torch.Tensor) -> None:
         """Add sum_b c_b gradient_b to `total`, (p, d), in place. coefficients: (rows,)."""
-        scaled = (self.right * coefficients[:, None, None].to(self.right.dtype)).flatten(0, 1)
+        left, right = self.left, self.right
+        scale = coefficients[:, None, None].to(right.dtype)
         if self.is_one_hot:
-            total.index_add_(0, self.left.flatten(), scaled.to(total.dtype))
+            total.index_add_(0, left.flatten(), (right * scale).flatten(0, 1).to(total.dtype))
+            return
+        if left.shape[2] < right.shape[2]:  # the narrower factor is the cheaper one to scale
+            left = left * scale
         else:
-            total.addmm_(self.left.flatten(0, 1).T.to(total.dtype), scaled.to(total.dtype))
+            right = right * scale
+        total.addmm_(left.flatten(0, 1).T.to(total.dtype), right.flatten(0, 1).to(total.dtype))
 
     def of_each(self, p: int) -> torch.Tensor:
         """Each example's gradient, (rows, p, d): for small matrices alone."""

@@ -50,14 +50,12 @@ class Book:
             return self.each.flatten(1).square().sum(dim=1)
         return squared_norms(self.uses, parameter.shape[0])
 
-    def clipped_sum(self, parameter: torch.Tensor, coefficients: torch.Tensor) -> torch.Tensor:
-        """sum_b c_b gradient_b, of the parameter's shape, float32."""
+    def add_clipped_sum(self, total: torch.Tensor, coefficients: torch.Tensor) -> None:
+        """Add sum_b c_b gradient_b to `total`, of the parameter's shape, in place."""
         if self.each is not None:
-            return torch.tensordot(coefficients, self.each, dims=1)
-        total = torch.zeros_like(parameter, dtype=torch.float32)
+            total += torch.tensordot(coefficients, self.each, dims=1).to(total.dtype)
         for use in self.uses:
             use.add_sum(total, coefficients)
-        return total
 
 
 class BookKeeper:
@@ -119,9 +117,10 @@ class BookKeeper:
         for (name, book), square in zip(books.items(), squares, strict=True):
             parameter = self.parameters[name]
             coefficients = (share / (square.sqrt() + TINY)).clamp(max=1.0) if per_layer else shared
-            found = book.clipped_sum(parameter, coefficients) if book else torch.zeros_like(parameter)
-            found = found.to(parameter.dtype)
-            parameter.grad = found if parameter.grad is None else parameter.grad + found
+            if parameter.grad is None:
+                parameter.grad = torch.zeros_like(parameter)
+            if book is not None:
+                book.add_clipped_sum(parameter.grad, coefficients)
         self._books = {}
         return value.detach(), norms
 
