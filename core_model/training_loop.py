@@ -216,7 +216,10 @@ class Loop:
 
     def _culprit(self, rows: np.ndarray) -> str:
         """Which of a step's rows broke it."""
-        row = broken_row(self.task, rows, label_smoothing=self.options.label_smoothing, device=self.device)
+        row = broken_row(
+            self.task, rows,
+            label_smoothing=self.options.label_smoothing, device=self.device, precision=self._precision,
+        )  # fmt: skip
         if row is None:
             return ", and with no row of the batch alone"
         return f", and with row {row + 1:,} of the training data alone (counted from 1)"

@@ -21,7 +21,7 @@ from core_model.errors import OptionUnfit
 if TYPE_CHECKING:
     from accelerate import Accelerator
 
-    from core_model.objective import Objective
+    from core_model.objective import Objective, Precision
     from core_model.tasks.training_task import Examples, TrainingTask
     from core_model.training_options import TrainingOptions
 
@@ -180,7 +180,9 @@ def to_device(batch: Mapping[str, torch.Tensor], device: torch.device) -> dict[s
     return {name: tensor.to(device, non_blocking=True) for name, tensor in batch.items()}
 
 
-def broken_row(task: TrainingTask, rows: np.ndarray, *, label_smoothing: float, device: torch.device) -> int | None:
+def broken_row(
+    task: TrainingTask, rows: np.ndarray, *, label_smoothing: float, device: torch.device, precision: Precision
+) -> int | None:
     """The first of these training rows whose own loss, or whose own gradient, is no number; dropout is off.
 
     Returns: its index; None when none of them breaks alone.
@@ -189,7 +191,8 @@ def broken_row(task: TrainingTask, rows: np.ndarray, *, label_smoothing: float, 
     model.eval()
     for row in rows:
         model.zero_grad(set_to_none=True)
-        loss = task.loss(model, to_device(task.batch(task.training, np.array([row])), device), label_smoothing)
+        with precision():
+            loss = task.loss(model, to_device(task.batch(task.training, np.array([row])), device), label_smoothing)
         if not torch.isfinite(loss):
             return int(row)
         loss.backward()

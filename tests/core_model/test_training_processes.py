@@ -35,7 +35,7 @@ def translator(out: Path, **given) -> TrainingResult:
 
 
 def adapted(out: Path, **given) -> TrainingResult:
-    options = TrainingOptions(epochs=1, learning_rate=1e-3, adapters=2, **given)
+    options = TrainingOptions(**{"epochs": 1, "learning_rate": 1e-3, "adapters": 2, **given})
     return train(options, base=base_without_dropout(), data=planted_table(101), out=out)
 
 
@@ -52,6 +52,7 @@ def run_all(out: Path) -> None:
     """What each of two processes does."""
     for name, (run, _, told) in RUNS.items():
         run(out / name, **told)
+    adapted(out / "timed", max_minutes=0.01, max_steps=100_000, epochs=None)
 
 
 @pytest.fixture(scope="module")
@@ -87,3 +88,11 @@ def test_two_processes_do_what_one_does_with_twice_the_batch(tmp_path: Path, of_
             ours["evaluation"] if ours["evaluation"] is None else pytest.approx(ours["evaluation"], abs=1e-5)
         )
     assert largest_difference(one, TrainingResult(of_two / name, record)) < 1e-5
+
+
+def test_the_clock_of_one_process_ends_both(of_two: Path):
+    """Else one would wait for the other for ever."""
+    record = read_record(of_two / "timed")
+    assert record is not None
+    assert record.chosen["ended"] == "the time limit"
+    assert record.history[-1]["step"] == record.steps
