@@ -19,7 +19,7 @@ from audit.policy import Policy, read_policy
 from audit.registry import Registry, installed
 from audit.rows import evidence_of
 from audit.subject import Generation, Subject
-from audit.task_choice import refuse_swapped, with_task
+from audit.task_choice import refuse_swapped, refuse_unread, with_task
 from audit.verdict import SEVERITY_RULE
 from core_model.energy import measure_energy
 from core_model.errors import DataMissing, OptionUnfit
@@ -172,6 +172,7 @@ def prepare(
     from core_model.prediction import PredictionCache, Predictor
 
     opened = with_task(open_checkpoint(checkpoint, allow_pickle=configuration.allow_pickle), configuration.task)
+    refuse_unread(opened.task, beams=configuration.beams, max_new_tokens=configuration.max_new_tokens)
     columns: dict[str, Any] = {
         "text_column": configuration.text_column,
         "pair_column": configuration.pair_column,

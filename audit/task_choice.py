@@ -39,6 +39,17 @@ def with_task(checkpoint: Checkpoint, task: Task | None) -> Checkpoint:
     raise TaskUnfit(f"{head} is for {checkpoint.task}; it cannot do {task}", mend=mend)
 
 
+def refuse_unread(task: Task, *, beams: int, max_new_tokens: int | None) -> None:
+    """Refuse settings of generated text where none is generated: they would be read as nothing.
+
+    Raises: OptionUnfit.
+    """
+    flags = {"--beams": beams != 1, "--max-new-tokens": max_new_tokens is not None}
+    given = [flag for flag, is_given in flags.items() if is_given]
+    if given and task not in SAME_HEAD:
+        raise OptionUnfit(f"{given[0]} was given, but {task} writes no text", mend=f"leave {' and '.join(given)} out")
+
+
 def refuse_swapped(checkpoint: Checkpoint, data: Table) -> None:
     """Refuse columns that were evidently named the wrong way round.
 

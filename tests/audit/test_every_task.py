@@ -212,6 +212,11 @@ def test_a_translation_the_other_way_than_the_training_record_says_is_noticed(au
     assert "trained to write 'de' from 'en'" in letter(*arguments)
 
 
+def test_beams_are_refused_where_nothing_is_written(audited, letter):
+    arguments = audited.arguments(Task.LANGUAGE_MODELING, "unread", "--beams", "4")
+    assert "language-modeling writes no text" in (message := letter(*arguments)) and "leave --beams out" in message
+
+
 def test_without_references_the_task_is_not_measured_and_the_flag_is_named(audited, tmp_path):
     texts = [{"en": f"the dog sees {i}"} for i in range(6)]
     rows = write_rows(tmp_path / "sources.jsonl", texts)

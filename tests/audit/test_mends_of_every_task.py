@@ -13,7 +13,7 @@ from reports.reading import read_record
 from reports.record import Record
 from tests.audit.task_checkpoints import column_flags, write_task_checkpoint, write_task_rows
 
-QUICK = ["--profile", "quick", "--only", "evaluability,generalization", "--max-new-tokens", "48"]
+QUICK = ["--profile", "quick", "--only", "evaluability,generalization"]
 
 
 @pytest.fixture(scope="module", params=[Task.TRANSLATION, Task.LANGUAGE_MODELING], ids=str)
