@@ -28,6 +28,8 @@ if TYPE_CHECKING:
 
 RECORDS = ("training_record.json", "privacy.json", "federated_record.json", "compression.json", "calibration.json")
 LEFT_OUT = ("compression.html", "SHA256SUMS")  # pages of ours, and sums of other files
+# Files that list words, "password" and "secret" among them.
+VOCABULARIES = frozenset(TOKENIZER_FILES) - {"tokenizer_config.json", "special_tokens_map.json", "chat_template.jinja"}
 UNFINISHED = ".training_state"
 PATH = re.compile(r"(?<![\w.:/])(?:/[\w.@+-]+){2,}/?|\b[A-Za-z]:\\[\w.@+\\ -]+")
 E_MAIL = re.compile(r"[\w.+-]+@[\w-]+(?:\.[\w-]+)+")
@@ -111,7 +113,7 @@ def refuse_secrets(path: Path, *, shown: Path) -> None:
         shown: the path that the letter names.
     Raises: CheckpointUnsafe.
     """
-    found = next(find_secrets(path, words=path.name not in TOKENIZER_FILES), None)
+    found = next(find_secrets(path, words=path.name not in VOCABULARIES), None)
     if found is not None:
         raise CheckpointUnsafe(
             f"{shown}, line {found.line}: this looks like a secret ({found.kind})",

@@ -51,6 +51,8 @@ def load_quantized(folder: Path, architecture: str, dtype: str) -> PreTrainedMod
         raise _damaged(folder, f"tensor {lost[0]!r} stands in only one of weights and configuration")
     _put_in_place(model, rounded, tensors, folder)
     model.config.quantization_config = scheme
+    if checked(folder, "generation_config.json"):  # transformers reads it where it reads the weights
+        model.generation_config = transformers.GenerationConfig.from_pretrained(folder, local_files_only=True)
     return model
 
 

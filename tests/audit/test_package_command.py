@@ -113,6 +113,13 @@ def test_a_secret_in_an_earlier_card_is_found_too(model, tmp_path, capsys):
     assert "README.md, line" in capsys.readouterr().err
 
 
+def test_a_password_in_the_tokenizers_settings_is_found(model, tmp_path, capsys):
+    path = model / "tokenizer_config.json"
+    path.write_text(json.dumps({**json.loads(path.read_text()), "api_key": "correct" + "horse9battery"}, indent=2))
+    assert package(model, tmp_path / "out") == 2
+    assert "tokenizer_config.json, line" in capsys.readouterr().err
+
+
 def test_hashes_and_vocabularies_are_no_secrets(model, tmp_path):
     (model / "training_record.json").write_text(json.dumps({"task": "classification", "model_sha256": "ab12" * 16}))
     vocabulary = tmp_path / "vocab.txt"

@@ -123,6 +123,16 @@ def test_opened_again_it_says_the_same_as_a_float_model_of_rounded_numbers(famil
     assert again.facts["quantization"] and "quantization" not in original.facts
 
 
+@pytest.mark.parametrize("family", ["llama", "marian"])
+def test_it_writes_by_the_originals_settings(family):
+    original, again = writer(family), quantized(family, writes=True)
+    settings = [one.load_model().generation_config.to_dict() for one in (original, again)]
+    assert settings[0]["eos_token_id"] == settings[1]["eos_token_id"] != 3  # several ends, not the tokenizer's alone
+    assert settings[0] == settings[1]
+    written = Predictor(again, cache=None).generate(SENTENCES, max_new_tokens=5)
+    assert written.tokens.max() > 0
+
+
 def test_the_weights_are_a_fourth_of_the_bytes_and_nothing_is_pickled():
     folder = quantized().path
     tensors = load_file(folder / "model.safetensors")

@@ -81,7 +81,16 @@ def test_a_number_without_a_value_says_why():
 
 def test_the_page_has_both_sides_every_change_and_the_way_to_repeat_it():
     page = Page(trade_html(trade()))
-    said = ["weights on disk", "\u00d7 0.26", "\u00d7 1.60", "1.50 to 2.00", "macro f1", "\u22120.100", "worse", "better"]
+    said = [
+        "weights on disk",
+        "\u00d7 0.26",
+        "\u00d7 1.60",
+        "1.50 to 2.00",
+        "macro f1",
+        "\u22120.100",
+        "worse",
+        "better",
+    ]
     for words in [
         *said,
         "no evidence of change",
