@@ -67,7 +67,7 @@ def trade_html(trade: Trade) -> str:
 def _row(line: Line) -> TradeRow:
     change = _cell(line.change, sign=line.change_is == "difference")
     if line.change_is == "ratio" and line.change.value is not None:
-        change = replace(change, value=f"× {change.value}")
+        change = replace(change, value=f"\u00d7 {change.value}")
     method = line.change.method or ""
     paired = "same rows" if line.paired else ""
     return TradeRow(
