@@ -9,6 +9,7 @@ then waits for a line before it goes on, and the wait is not in its seconds.
 
 from __future__ import annotations
 
+import gc
 import json
 import os
 import resource
@@ -135,6 +136,7 @@ def main() -> None:
     while line := sys.stdin.readline():
         asked = json.loads(line)
         torch.set_num_threads(asked["threads"])
+        gc.collect()  # an earlier round's model is no part of this one's memory
         rows, seconds = train(asked, Turns(say))
         peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * 1024  # Linux counts in KiB
         say({"rows": rows, "seconds": seconds, "peak_bytes": peak})

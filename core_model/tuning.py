@@ -10,6 +10,7 @@ study that was killed goes on to the very trials that it would have had.
 
 from __future__ import annotations
 
+import gc
 import shutil
 import time
 from collections.abc import Callable, Mapping
@@ -205,6 +206,7 @@ class _Search:
                 raise
             self.took.append(time.monotonic() - began)
             self._keep_best()
+            gc.collect()  # the trial's model and moments refer to each other; two trials' would need twice the memory
 
     def _usual(self) -> dict[str, Any] | None:
         return defaults(self.space, fixed=self.fixed, architecture=self.architecture)
