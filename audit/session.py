@@ -5,6 +5,7 @@ from __future__ import annotations
 import csv
 import io
 from collections.abc import Callable, Mapping, Sequence
+from contextlib import suppress
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from functools import cached_property
@@ -22,7 +23,7 @@ from audit.subject import Generation, Subject
 from audit.task_choice import refuse_swapped, refuse_unread, with_task
 from audit.verdict import SEVERITY_RULE
 from core_model.energy import measure_energy
-from core_model.errors import DataMissing, OptionUnfit
+from core_model.errors import ColumnMissing, DataMissing, OptionUnfit
 from core_model.files import writable_folder, write_atomically
 from core_model.tasks import Task
 from reports.document.build import report_html
@@ -185,12 +186,14 @@ def prepare(
     data = open_table(configuration.data, group_columns=configuration.group_columns, **columns)
     training = None
     if configuration.train_data is not None:
-        training = open_table(configuration.train_data, **{**columns, **_columns_of(data)})
+        training = _training(configuration, {**columns, **_columns_of(data)})
     for table in (data, training):
         if table is not None and table.has_labels:
             table.require_two_classes()
     refuse_swapped(opened, data)
-    reference = open_checkpoint(configuration.reference) if configuration.reference is not None else None
+    reference = None
+    if configuration.reference is not None:
+        reference = fit_reference(open_checkpoint(configuration.reference), opened)
     out = Path(configuration.out)
     writable_folder(out)
     predictor = Predictor(
@@ -211,6 +214,16 @@ def prepare(
         out=out,
         policy=policy,
     )
+
+
+def _training(configuration: Configuration, columns: dict[str, Any]) -> Table:
+    """The training rows, with the group columns where they have them, too."""
+    from core_model.data import open_table
+
+    assert configuration.train_data is not None  # noqa: S101 - the caller looked
+    with suppress(ColumnMissing):
+        return open_table(configuration.train_data, group_columns=configuration.group_columns, **columns)
+    return open_table(configuration.train_data, **columns)
 
 
 def _columns_of(table: Table) -> dict[str, Any]:

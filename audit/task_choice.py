@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from core_model.data_columns import roles_of
-from core_model.errors import ColumnMissing, OptionUnfit, TaskUnfit
+from core_model.errors import ColumnMissing, LabelsUnfit, OptionUnfit, TaskUnfit
 from core_model.evaluation import EVALUABLE
 from core_model.tasks import Task
 
@@ -22,6 +22,7 @@ if TYPE_CHECKING:
     from core_model.data import Table
 
 SAME_HEAD = frozenset({Task.TRANSLATION, Task.SUMMARIZATION})
+BASES = (Task.FEATURE_EXTRACTION, Task.MASKED_LANGUAGE_MODELING)
 LOOKED_AT = 200  # rows
 
 
@@ -48,6 +49,30 @@ def refuse_unread(task: Task, *, beams: int, max_new_tokens: int | None) -> None
     given = [flag for flag, is_given in flags.items() if is_given]
     if given and task not in SAME_HEAD:
         raise OptionUnfit(f"{given[0]} was given, but {task} writes no text", mend=f"leave {' and '.join(given)} out")
+
+
+def fit_reference(reference: Checkpoint, checkpoint: Checkpoint) -> Checkpoint:
+    """Another checkpoint of the same task (and labels) to hold one against, or a base without a head for it.
+
+    Raises: TaskUnfit for a reference of another task; LabelsUnfit for a classifier of other labels.
+    """
+    if reference.task in BASES:
+        return reference
+    if {reference.task, checkpoint.task} <= SAME_HEAD:
+        reference = replace(reference, task=checkpoint.task)
+    said = f"--reference {reference.name}"
+    if reference.task is not checkpoint.task:
+        raise TaskUnfit(
+            f"{said} is a checkpoint for {reference.task}, and {checkpoint.name} one for {checkpoint.task}",
+            mend=f"--reference with a {checkpoint.task} checkpoint, or with the base that it was trained from",
+        )
+    if checkpoint.task is Task.CLASSIFICATION and tuple(reference.labels) != tuple(checkpoint.labels):
+        raise LabelsUnfit(
+            f"{said} has the labels {', '.join(reference.labels)}; {checkpoint.name} has "
+            f"{', '.join(checkpoint.labels)}",
+            mend="--reference with a classifier of the same labels in the same order, or with a base without a head",
+        )
+    return reference
 
 
 def refuse_swapped(checkpoint: Checkpoint, data: Table) -> None:

@@ -88,8 +88,8 @@ def tpr_at_fpr(members: np.ndarray, others: np.ndarray, fpr: float) -> Operating
     """Members found while at most `fpr` of the others are accused.
 
     The threshold is taken from these same others, so it fits them a little: guessing finds about
-    (k * fpr + 1) / (k + 1) of the members. An interval over the members does not see that choice; a threshold from
-    other rows (`found_above`) does away with it.
+    (k * fpr + 1) / (k + 1) of the members. An interval over the members does not see that choice:
+    `threshold_interval` does, and a threshold from other rows (`found_above`) does away with it.
 
     Args:
         members: (m,); others: (k,); higher means "was in training".
@@ -118,6 +118,24 @@ def found_above(members: np.ndarray, others: np.ndarray, threshold: float) -> Op
     return OperatingPoint(
         threshold, int((members > threshold).sum()), len(members), int((others > threshold).sum()), len(others)
     )
+
+
+def threshold_interval(others: np.ndarray, fpr: float, *, confidence: float) -> tuple[float, float]:
+    """Where the threshold of a true false-positive rate lies: order statistics of the others around it.
+
+    Args:
+        others: (k,) scores of held-out rows.
+        confidence: that the threshold, a quantile of the distribution that the others were drawn from, lies inside.
+    Returns: (low, high); infinite where so few rows bound it on no side.
+    Source: David and Nagaraja 2003, Order Statistics, section 7.1 (distribution-free, never below `confidence`).
+    """
+    from scipy.stats import binom
+
+    ordered, tail = np.sort(others), (1 - confidence) / 2
+    first = int(binom.ppf(tail, len(ordered), 1 - fpr))
+    last = int(binom.ppf(1 - tail, len(ordered), 1 - fpr)) + 1
+    low = -np.inf if first < 1 else float(ordered[first - 1])
+    return low, np.inf if last > len(ordered) else float(ordered[last - 1])
 
 
 def roc(members: np.ndarray, others: np.ndarray) -> Curve:

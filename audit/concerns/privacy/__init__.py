@@ -158,8 +158,8 @@ def privacy(subject: Subject, options: PrivacyAuditOptions, random: np.random.Ge
         *findings.overlap(metrics, subject, trial),
         *findings.untrusted(metrics, subject, distrusted),
     ]
-    row = sandwich_row(promise, canaried, leading, inference)
-    tables = {"privacy_sandwich": [row]}
+    row = sandwich_row(promise, canaried, leading, inference) if promise.claim is not None else None
+    tables = {} if row is None else {"privacy_sandwich": [row]}
     if leading is not None:
         tables["most_exposed_rows"] = findings.most_exposed(trial, leading)[:MOST_EXPOSED]
     if overlapping and not trial.overlapping.all():
@@ -168,7 +168,7 @@ def privacy(subject: Subject, options: PrivacyAuditOptions, random: np.random.Ge
         metrics=metrics,
         findings=sorted(told, key=lambda finding: list(Severity).index(finding.severity)),
         figures=figures_of(attacked.attacks, metrics),
-        notes=[*_notes(subject, trial, attacked, distrusted), sandwich_note(row)],
+        notes=[*_notes(subject, trial, attacked, distrusted), *([] if row is None else [sandwich_note(row)])],
         tables=tables,
         forward_passes=attacked.forward_passes + canaried.forward_passes,
         settings={

@@ -12,12 +12,16 @@ from audit.concerns.privacy.rows import Trial
 from audit.evidence import Limit, metric
 from audit.statistics import Estimate, auroc, proportion
 from core_model.data_table import MISSING
-from privacy.attacks.scores import tpr_at_fpr
+from privacy.attacks.scores import threshold_interval, tpr_at_fpr
 from reports.record import Metric
 
 CARLINI = "Carlini et al. 2022, arXiv:2112.03570"
 RATES = (0.01, 0.001)
 FEWEST_IN_GROUP = 20  # rows of each side
+EXACT = (
+    "Clopper-Pearson over training rows, at both ends of the threshold's own interval over held-out rows (order "
+    "statistics); Bonferroni over the two"
+)
 AUC, TPR = "membership_inference_auc", "tpr_at_fpr"
 
 
@@ -42,6 +46,7 @@ def inference_metrics(attacks: Sequence[Attack], limits: Limits, *, distrusted: 
     lines = []
     for each in attacks:
         area, points = _judged(each)
+        rates = RATES if each.absent is None or each.owed else ()
         limited = each.absent is None or each.owed  # what nobody asked for leaves no limit open
         lines.append(
             metric(
@@ -56,9 +61,9 @@ def inference_metrics(attacks: Sequence[Attack], limits: Limits, *, distrusted: 
                 limit=limits.tpr.get(rate) if limited else None, slice={"attack": each.name, "fpr": f"{rate:g}"},
                 source=CARLINI,
                 definition=f"Training rows found while {rate:.1%} of the held-out rows are accused; guessing finds "
-                "hardly more than that. The interval does not see that these rows chose the threshold.",
+                "hardly more than that.",
             )
-            for rate in RATES
+            for rate in rates
         ]  # fmt: skip
     return lines
 
@@ -100,13 +105,27 @@ def _judged(attack: Attack) -> tuple[Estimate, dict[float, Estimate]]:
         return absent, dict.fromkeys(RATES, absent)
     points = {}
     for rate in RATES:
-        point = tpr_at_fpr(members, others, rate)
-        points[rate] = (
-            Estimate.absent(str(point.because), n=point.members)
-            if point.found is None
-            else proportion(point.found, point.members, method="clopper-pearson")
-        )
+        points[rate] = true_positives(members, others, rate)
     return _area(members, others), points
+
+
+def true_positives(members: np.ndarray, others: np.ndarray, fpr: float) -> Estimate:
+    """Share of members found at a false-positive rate, with an interval that knows neither side exactly.
+
+    The threshold is itself estimated, from few rows where the rate is small. It lies within its order statistics at
+    97.5%; the members above either end have Clopper-Pearson bounds at 97.5%; so both hold at 95%.
+    """
+    point = tpr_at_fpr(members, others, fpr)
+    if point.found is None:
+        return Estimate.absent(str(point.because), n=point.members)
+    lower, upper = threshold_interval(others, fpr, confidence=0.975)
+    fewest, most = (
+        proportion(int((members > threshold).sum()), len(members), confidence=0.975, method="clopper-pearson")
+        for threshold in (upper, lower)
+    )
+    value = point.found / point.members
+    assert fewest.low is not None and most.high is not None  # noqa: S101 - there are members
+    return Estimate(value, min(fewest.low, value), max(most.high, value), point.members, EXACT)
 
 
 def scored(attack: Attack) -> tuple[np.ndarray, np.ndarray]:
