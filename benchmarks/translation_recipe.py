@@ -82,10 +82,10 @@ def packaged_recipe(folder: Path, corpus: str, *, pinned: bool) -> Recipe:
     help_folder, packages = folder / "help", folder / "packages"
     _once(help_folder, lambda: write_help(help_folder, read_help(pinned=pinned)))
     _once(packages, lambda: write_translations(packages, read_translations(pinned=pinned)))
-    train = help_folder / "train.jsonl"
+    parts = [help_folder / "train.jsonl", help_folder / "terms.jsonl"]
     if corpus == "both":
-        lines = [(part / "train.jsonl").read_text(encoding="utf-8") for part in (help_folder, packages)]
-        train = write_atomically(folder / "both.jsonl", "".join(lines))
+        parts.append(packages / "train.jsonl")
+    train = write_atomically(folder / f"{corpus}.jsonl", "".join(part.read_text(encoding="utf-8") for part in parts))
     data = Data(
         train=str(train),
         validation=str(help_folder / "validation.jsonl"),
@@ -97,5 +97,6 @@ def packaged_recipe(folder: Path, corpus: str, *, pinned: bool) -> Recipe:
 
 
 def _once(folder: Path, write: Callable[[], object]) -> None:
-    if not (folder / "test.jsonl").exists():  # written last
+    if not (folder / "done").exists():
         write()
+        write_atomically(folder / "done", "")

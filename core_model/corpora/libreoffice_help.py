@@ -1,10 +1,11 @@
 """English and German sentences that say the same: the help pages of LibreOffice, as Debian packages them.
 
-    train, validation, test = write_help("data")
+    train, validation, test, terms = write_help("data")
 
 Two packages of 5 MB (`libreoffice-help-en-us`, `libreoffice-help-de`) hold the same 2,560 pages in both languages.
 Paragraphs are paired by the id that they share, and split into sentences where both have equally many. Columns:
-en, de, page, module (the application that the page is about). The pages of the test rows are not in training.
+en, de, page, module (the application that the page is about). The pages of the test rows are not in training. Headings
+and labels of one to three words are terms, rows of their own: more to learn from, nothing to test on.
 
 Licence: MPL-2.0, parts Apache-2.0 (their `copyright` file). Source: The Document Foundation, LibreOffice 7.4 help.
 """
@@ -19,12 +20,12 @@ from pathlib import Path
 
 from core_model.corpora.apt import download
 from core_model.corpora.archives import deb_members
-from core_model.corpora.writing import PARTS, Row, content_sha256, split, write_rows
+from core_model.corpora.writing import PARTS, Row, content_sha256, part_of, split, write_rows
 from core_model.errors import DataDamaged, DataMissing
 
 PACKAGES = {"en-US": "libreoffice-help-en-us", "de": "libreoffice-help-de"}
 INSTALL = f"apt-get download {' '.join(PACKAGES.values())}"
-PINNED_SHA256 = "7f8d8b137d2d24139696439bceeff4ee775c8868b47c9bd57f597dcdb171d6fa"  # 34,169 pairs of LibreOffice 7.4.7
+PINNED_SHA256 = "af360d46364e9ee3f289547ea6ac3c7a29b1632692d891725ac845bb0a2dc095"  # LibreOffice 7.4.7
 ROOT = re.compile(r"(?:^|/)help/(en-US|de)/text/(.+\.html)$")
 PARAGRAPH = re.compile(r'<(p|h[1-6])\b[^>]*?\bid="((?:par|hd)_id\w+)"[^>]*>(.*?)</\1>', re.DOTALL)
 TAG = re.compile(r"<[^>]*>")
@@ -36,9 +37,15 @@ MARKUP = re.compile(r"[%{}<>]")  # what is left of code and formulas
 
 @dataclass(frozen=True)
 class HelpPairs:
-    """The sentence pairs that were read: rows of en, de, page and module; and the sha256 of their content."""
+    """What was read.
+
+    Attributes:
+        rows: sentence pairs, as en, de, page and module; terms: shorter ones, likewise.
+        sha256: of the content of both.
+    """
 
     rows: list[Row]
+    terms: list[Row]
     sha256: str
 
     @property
@@ -48,7 +55,7 @@ class HelpPairs:
 
 
 def read_help(sources: Sequence[str | Path] = (), *, pinned: bool = True) -> HelpPairs:
-    """Each distinct pair of sentences of 4 to 60 words, with the first page that has it.
+    """Each distinct pair of sentences of 4 to 60 words, or terms of fewer, with the first page that has it.
 
     Args:
         sources: .deb files, or folders that they were unpacked to; without any, apt brings the packages.
@@ -62,7 +69,9 @@ def read_help(sources: Sequence[str | Path] = (), *, pinned: bool = True) -> Hel
         module = page.partition("/")[0]
         for english, german in sentence_pairs(pages["en-US"][page], pages["de"][page]):
             rows.setdefault((english, german), {"en": english, "de": german, "page": page, "module": module})
-    pairs = HelpPairs(list(rows.values()), content_sha256(rows.values()))
+    sentences = [row for row in rows.values() if len(row["en"].split()) >= FEWEST_WORDS]
+    terms = [row for row in rows.values() if len(row["en"].split()) < FEWEST_WORDS]
+    pairs = HelpPairs(sentences, terms, content_sha256(rows.values()))
     if not rows:
         raise DataMissing("the help pages hold no pair of sentences", mend=f"{INSTALL}, and name both files")
     if pinned and not pairs.is_pinned:
@@ -74,8 +83,8 @@ def read_help(sources: Sequence[str | Path] = (), *, pinned: bool = True) -> Hel
     return pairs
 
 
-def write_help(folder: str | Path, pairs: HelpPairs | None = None) -> tuple[Path, Path, Path]:
-    """Write train.jsonl, validation.jsonl and test.jsonl, each with its about.toml; returns their paths.
+def write_help(folder: str | Path, pairs: HelpPairs | None = None) -> tuple[Path, Path, Path, Path]:
+    """Write train, validation, test and terms.jsonl (of the training pages), each with its about.toml; their paths.
 
     Raises: as `read_help`; OutputUnwritable.
     """
@@ -85,8 +94,9 @@ def write_help(folder: str | Path, pairs: HelpPairs | None = None) -> tuple[Path
         "licence": "mpl-2.0",
     }
     parts = split(pairs.rows, unit="page", text="en")
+    terms = [row for row in pairs.terms if part_of(row["page"]) == "train"]
     train, validation, test = (write_rows(folder, part, parts[part], about) for part in PARTS)
-    return train, validation, test
+    return train, validation, test, write_rows(folder, "terms", terms, about)
 
 
 def sentence_pairs(english: str, german: str) -> Iterator[tuple[str, str]]:
@@ -99,7 +109,7 @@ def sentence_pairs(english: str, german: str) -> Iterator[tuple[str, str]]:
         ours, theirs = SENTENCE_END.split(text), SENTENCE_END.split(other)
         if len(ours) != len(theirs):
             ours, theirs = [text], [other]
-        yield from (pair for pair in zip(ours, theirs, strict=True) if is_sound(*pair))
+        yield from (pair for pair in zip(ours, theirs, strict=True) if is_sound(*pair, fewest_words=1))
 
 
 def paragraphs(page: str) -> dict[str, str]:
@@ -112,12 +122,12 @@ def paragraphs(page: str) -> dict[str, str]:
     return found
 
 
-def is_sound(english: str, german: str) -> bool:
-    """Whether two sentences can be each other's translation: 4 to 60 words, alike in length, no code, not equal."""
+def is_sound(english: str, german: str, *, fewest_words: int = FEWEST_WORDS) -> bool:
+    """Whether two texts can be each other's translation: not too long or short, alike in length, no code, not equal."""
     if english == german or MARKUP.search(english) or MARKUP.search(german):
         return False
     words = len(english.split()), len(german.split())
-    if not (FEWEST_WORDS <= words[0] <= MOST_WORDS and max(words) <= MOST_WORDS):
+    if not (fewest_words <= words[0] <= MOST_WORDS and max(words) <= MOST_WORDS):
         return False
     return LENGTH_RATIO[0] <= len(german) / len(english) <= LENGTH_RATIO[1]
 

@@ -17,6 +17,7 @@ from core_model.files import write_atomically
 
 Row = Mapping[str, str]
 PARTS = ("train", "validation", "test")
+VALIDATION, TEST = 0.02, 0.04  # about these shares of the units are held out
 
 
 def content_sha256(rows: Iterable[Row]) -> str:
@@ -28,7 +29,7 @@ def content_sha256(rows: Iterable[Row]) -> str:
 
 
 def split(
-    rows: Sequence[Row], *, unit: str, text: str, validation: float = 0.02, test: float = 0.04, near: float = 0.8
+    rows: Sequence[Row], *, unit: str, text: str, validation: float = VALIDATION, test: float = TEST, near: float = 0.8
 ) -> dict[str, list[Row]]:
     """Rows of "train", "validation" and "test"; the held-out ones without those that training rows (nearly) repeat.
 
@@ -40,8 +41,7 @@ def split(
     """
     parts: dict[str, list[Row]] = {part: [] for part in PARTS}
     for row in rows:
-        place = _place(row[unit])
-        parts["test" if place < test else "validation" if place < test + validation else "train"].append(row)
+        parts[part_of(row[unit], validation=validation, test=test)].append(row)
     known = [row[text] for row in parts["train"]]
     for part in ("validation", "test"):
         found = overlap(known, [row[text] for row in parts[part]], threshold=near)
@@ -61,6 +61,7 @@ def write_rows(folder: str | Path, name: str, rows: Iterable[Row], about: Mappin
     return write_atomically(Path(folder) / f"{name}.jsonl", lines)
 
 
-def _place(unit: str) -> float:
-    """Where a unit stands between 0 and 1."""
-    return int.from_bytes(hashlib.sha256(unit.encode("utf-8", "surrogatepass")).digest()[:8], "big") / 2**64
+def part_of(unit: str, *, validation: float = VALIDATION, test: float = TEST) -> str:
+    """Where the sha256 of a unit's name sends it: "train", "validation" or "test"."""
+    place = int.from_bytes(hashlib.sha256(unit.encode("utf-8", "surrogatepass")).digest()[:8], "big") / 2**64
+    return "test" if place < test else "validation" if place < test + validation else "train"

@@ -10,7 +10,7 @@ from pathlib import Path
 
 HELP = "./usr/share/libreoffice/help"
 # Two pages. Of the first, paragraph 2 has two sentences on both sides, 3 was not translated, 4 has two against one;
-# of the second, paragraph 1 repeats the first page's. Headings of fewer than four English words are left out.
+# of the second, paragraph 1 repeats the first page's. The heading is a term.
 ENGLISH = {
     "text/scalc/01/sum.html": """<html><h1 id="hd_id1" dir="auto"><a name="x"></a>Sum</h1>
 <p id="par_id1" class="paragraph">Click <span class="menuitem">Insert - Function</span>

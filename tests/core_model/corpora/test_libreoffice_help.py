@@ -23,6 +23,7 @@ def test_pairs_are_those_that_a_reader_makes(tmp_path):
     pairs = read_help(help_debs(tmp_path), pinned=False)
     assert rows_of(pairs) == PAIRS  # the second page's first sentence belongs to the first page
     assert [row["module"] for row in pairs.rows] == ["scalc"] * 4 + ["swriter"]
+    assert [(row["en"], row["de"], row["page"]) for row in pairs.terms] == [("Sum", "Summe", "scalc/01/sum.html")]
 
 
 def test_unpacked_folders_give_the_same_rows_as_packages(tmp_path):
@@ -89,9 +90,9 @@ def test_pages_stay_together_and_repeated_sentences_leave_the_held_out_parts():
 
 def test_written_rows_open_as_translations_with_their_licence(tmp_path):
     paths = write_help(tmp_path / "out", read_help(help_debs(tmp_path), pinned=False))
-    assert [path.name for path in paths] == ["train.jsonl", "validation.jsonl", "test.jsonl"]
+    assert [path.name for path in paths] == ["train.jsonl", "validation.jsonl", "test.jsonl", "terms.jsonl"]
     written = [json.loads(line) for path in paths for line in path.read_text(encoding="utf-8").splitlines()]
-    assert {(row["en"], row["de"], row["page"]) for row in written} <= set(PAIRS)
+    assert {(row["en"], row["de"], row["page"]) for row in written} <= {*PAIRS, ("Sum", "Summe", "scalc/01/sum.html")}
     filled = next(path for path in paths if path.stat().st_size)
     table = open_table(filled, text_column="en", reference_column="de", task=Task.TRANSLATION)
     assert table.licence == "mpl-2.0" and "LibreOffice" in table.source and not table.synthetic
