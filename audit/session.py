@@ -20,7 +20,7 @@ from audit.policy import Policy, read_policy
 from audit.registry import Registry, installed
 from audit.rows import evidence_of
 from audit.subject import Generation, Subject
-from audit.task_choice import refuse_swapped, refuse_unread, with_task
+from audit.task_choice import fit_reference, refuse_swapped, refuse_unread, with_task
 from audit.verdict import SEVERITY_RULE
 from core_model.energy import measure_energy
 from core_model.errors import ColumnMissing, DataMissing, OptionUnfit
