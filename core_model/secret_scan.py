@@ -10,6 +10,7 @@ from __future__ import annotations
 import re
 from collections.abc import Iterator
 from dataclasses import dataclass
+from itertools import islice
 from pathlib import Path
 
 from core_model.errors import OptionUnfit
@@ -23,6 +24,7 @@ SHAPES = (
     "SquareOAuthDetector", "StripeDetector", "TelegramBotTokenDetector", "TwilioKeyDetector",
 )  # fmt: skip
 WORDS = "KeywordDetector"
+BLOCK = 1_000  # lines of a vocabulary looked at together: it has hundreds of thousands, and each call has its price
 HUGGING_FACE = re.compile(r"\bhf_[A-Za-z0-9]{30,}\b")
 FILTERS = ("is_indirect_reference", "is_templated_secret", "is_not_alphanumeric_string")  # `password = ${PASSWORD}`
 
@@ -51,16 +53,22 @@ def find_secrets(path: Path, *, words: bool = True) -> Iterator[Secret]:
     """
     if path.suffix.lower() not in TEXT:
         return
-    from detect_secrets.core.scan import scan_line
     from detect_secrets.settings import transient_settings
 
     settings = {
         "plugins_used": [{"name": name} for name in (*SHAPES, *([WORDS] if words else []))],
         "filters_used": [{"path": f"detect_secrets.filters.heuristic.{name}"} for name in FILTERS],
     }
+    lines_at_once = 1 if words else BLOCK
     with transient_settings(settings), path.open(encoding="utf-8", errors="replace") as file:
-        for number, line in enumerate(file, start=1):
-            if HUGGING_FACE.search(line):
-                yield Secret(number, "Hugging Face token")
-            for found in scan_line(line.rstrip("\n")):
-                yield Secret(number, found.type)
+        numbered = enumerate(file, start=1)
+        while block := list(islice(numbered, lines_at_once)):
+            if lines_at_once == 1 or _kinds("".join(line for _, line in block)):
+                yield from (Secret(number, kind) for number, line in block for kind in _kinds(line))
+
+
+def _kinds(text: str) -> list[str]:
+    from detect_secrets.core.scan import scan_line
+
+    known = ["Hugging Face token"] if HUGGING_FACE.search(text) else []
+    return [*known, *(found.type for found in scan_line(text.rstrip("\n")))]

@@ -120,6 +120,15 @@ def test_a_password_in_the_tokenizers_settings_is_found(model, tmp_path, capsys)
     assert "tokenizer_config.json, line" in capsys.readouterr().err
 
 
+@pytest.mark.parametrize("kind", [kind for kind in SECRETS if kind != "Secret Keyword"])
+def test_a_key_among_the_words_of_a_vocabulary_is_found_in_its_line(tmp_path, kind):
+    lines = [f"word{i}" for i in range(2_500)]
+    lines[1_234] = f'  "{SECRETS[kind]}": 1234,'
+    (tmp_path / "vocab.txt").write_text("\n".join(lines))
+    [found] = {(one.line, one.kind) for one in find_secrets(tmp_path / "vocab.txt", words=False)}
+    assert found == (1_235, kind)
+
+
 def test_hashes_and_vocabularies_are_no_secrets(model, tmp_path):
     (model / "training_record.json").write_text(json.dumps({"task": "classification", "model_sha256": "ab12" * 16}))
     vocabulary = tmp_path / "vocab.txt"
