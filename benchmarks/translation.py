@@ -35,7 +35,7 @@ AIMS = {30.0: "25 or more", 60.0: "30 or more"}  # BLEU on the help's pages, by 
 def main(arguments: Sequence[str] | None = None) -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--minutes", type=float, default=60)
-    parser.add_argument("--marks", default="10,18,30,45", help="minutes, with commas between")
+    parser.add_argument("--marks", type=_minutes, default=[10, 18, 30, 45], help="minutes, with commas between")
     parser.add_argument("--corpus", choices=("help", "both"), default="help")
     parser.add_argument("--recipe", type=Path, help="TOML file of data, architecture and training, in place of ours")
     parser.add_argument("--rows", type=int, default=400, help="test rows of each corpus that are scored at a mark")
@@ -46,7 +46,7 @@ def main(arguments: Sequence[str] | None = None) -> None:
     parser.add_argument("--any-version", action="store_true", help="take the texts of any version of the packages")
     parser.add_argument("--json", action="store_true")
     options = parser.parse_args(arguments)
-    marks = sorted({float(mark) for mark in options.marks.split(",") if mark and float(mark) < options.minutes})
+    marks = sorted({mark for mark in options.marks if mark < options.minutes})
     named = options.recipe.stem if options.recipe else f"translation-{options.corpus}"
     out = options.out or Path("runs") / f"{named}-{options.seed}"
     import torch
@@ -76,10 +76,16 @@ def main(arguments: Sequence[str] | None = None) -> None:
     print_figures("translation", figures, options.json)
 
 
+def _minutes(text: str) -> list[float]:
+    try:
+        return [float(mark) for mark in text.split(",") if mark]
+    except ValueError:
+        raise argparse.ArgumentTypeError(f"{text!r} is no list of minutes; such as 10,18,30") from None
+
+
 def _figure(scored: Scored) -> Figure:
-    name = f"{scored.metric}_{scored.corpus}_{scored.minutes:g}_min" + (
-        "" if scored.beams == 1 else f"_{scored.beams}_beams"
-    )
+    beams = "" if scored.beams == 1 else f"_{scored.beams}_beams"
+    name = f"{scored.metric}_{scored.corpus}_{scored.minutes:g}_min{beams}"
     unit = f"{scored.unit}; {scored.said}, 95%; {scored.signature}"
     wanted = scored.metric == "bleu" and scored.corpus == "help"
     return Figure(

@@ -60,7 +60,10 @@ def download(packages: Sequence[str]) -> list[Path]:
     if missing:
         package_lists()
         _apt(["download", *missing], _folder(), inside=folder)
-    return [_found(folder, package) or _raise_absent(package) for package in packages]
+    found = [path for package in packages if (path := _found(folder, package))]
+    if len(found) < len(packages):
+        raise _unreachable(f"apt-get download did not bring all of {' '.join(packages)}")
+    return found
 
 
 def _folder() -> Path:
@@ -71,10 +74,6 @@ def _found(folder: Path, package: str) -> Path | None:
     name, _, version = package.partition("=")
     written = version.replace(":", "%3a") or "*"
     return max(folder.glob(f"{name}_{written}_*.deb"), default=None)
-
-
-def _raise_absent(package: str) -> Path:
-    raise _unreachable(f"apt-get download brought no {package}")
 
 
 def _apt(arguments: Sequence[str], folder: Path, *, inside: Path | None = None) -> None:

