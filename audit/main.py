@@ -30,7 +30,7 @@ COMMANDS = {
     "verify": "Check a report: its hashes, and a sample of its numbers measured again.",
     "privacy": "What a promise of privacy costs, before anything is trained.",
     "audits": "The audits that are installed.",
-    "demo": "Fine-tune a real encoder on real comments and audit the result.",
+    "demo": "Train on real text (comments, translations, descriptions) and audit the result.",
     "doctor": "What works on this machine, and how to mend what does not.",
 }
 
