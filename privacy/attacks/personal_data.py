@@ -13,8 +13,8 @@ from __future__ import annotations
 from collections.abc import Iterator
 from typing import Literal
 
-Kind = Literal["e-mail", "IBAN", "payment card", "telephone"]
-KINDS: tuple[Kind, ...] = ("e-mail", "IBAN", "payment card", "telephone")
+Kind = Literal["e-mail", "IBAN", "payment card", "telephone number"]
+KINDS: tuple[Kind, ...] = ("e-mail", "IBAN", "payment card", "telephone number")
 IBAN_LENGTHS = {
     "AD": 24, "AE": 23, "AL": 28, "AT": 20, "AZ": 28, "BA": 20, "BE": 16, "BG": 22, "BH": 22, "BR": 29, "BY": 28,
     "CH": 21, "CR": 22, "CY": 28, "CZ": 24, "DE": 22, "DK": 18, "DO": 28, "EE": 20, "EG": 29, "ES": 24, "FI": 18,
@@ -46,7 +46,7 @@ def find(text: str) -> Iterator[tuple[Kind, str]]:
     for piece in text.split("+")[1:]:
         digits = _digits(next(_runs("0" + piece, frozenset(DIGITS + " -()./")), ""))[1:]
         if len(digits) in TELEPHONE_LENGTHS and digits[0] != "0":
-            yield "telephone", "+" + digits
+            yield "telephone number", "+" + digits
 
 
 def luhn(digits: str) -> bool:

@@ -31,7 +31,7 @@ from audit.concerns.privacy.figures import figures_of
 from audit.concerns.privacy.inference import Limits, group_metrics, inference_metrics
 from audit.concerns.privacy.memorization import exposure_metric, memorization_metrics, memorized
 from audit.concerns.privacy.rows import Trial, as_rows, draw_trial
-from audit.concerns.privacy.sandwich import audit_canaries, read_promise
+from audit.concerns.privacy.sandwich import Canaried, audit_canaries, read_promise
 from audit.concerns.privacy.sandwich_lines import sandwich_metrics, sandwich_note, sandwich_row
 from audit.concerns.privacy.shift import distribution_shift, distrust, shift_metric
 from audit.evidence import Limit, metric
@@ -168,7 +168,7 @@ def privacy(subject: Subject, options: PrivacyAuditOptions, random: np.random.Ge
         metrics=metrics,
         findings=sorted(told, key=lambda finding: list(Severity).index(finding.severity)),
         figures=figures_of(attacked.attacks, metrics),
-        notes=[*_notes(subject, trial, attacked, distrusted), *([] if row is None else [sandwich_note(row)])],
+        notes=[*_notes(subject, trial, attacked, canaried, distrusted), *([] if row is None else [sandwich_note(row)])],
         tables=tables,
         forward_passes=attacked.forward_passes + canaried.forward_passes,
         settings={
@@ -224,7 +224,7 @@ def _limit(options: PrivacyAuditOptions, name: str) -> Limit:
     return Limit(getattr(options, name), f"privacy.{name}, {whose}")
 
 
-def _notes(subject: Subject, trial: Trial, attacked: Attacked, distrusted: str | None) -> list[str]:
+def _notes(subject: Subject, trial: Trial, attacked: Attacked, canaried: Canaried, distrusted: str | None) -> list[str]:
     training = subject.training
     assert training is not None  # noqa: S101 - training data is declared
     notes = [
@@ -238,9 +238,9 @@ def _notes(subject: Subject, trial: Trial, attacked: Attacked, distrusted: str |
         notes.append(f"No verdict rests on the attacks: {distrusted}.")
     recorded = (subject.checkpoint.training_record or {}).get("data")
     said = recorded.get("sha256") if isinstance(recorded, dict) else None
-    if said is not None and said != training.sha256:
+    if said is not None and training.sha256 not in (said, canaried.data_sha256):
         notes.append(
-            "The file that was given as training data is not byte for byte the one that the training record names "
-            "(canaries, other columns or another file): attacks on rows that were not trained on find nothing."
+            "The file that was given as training data is not byte for byte the one that the training record names: "
+            "attacks on rows that were not trained on find nothing."
         )
     return [*notes, *attacked.notes]

@@ -58,6 +58,7 @@ class Canaried:
         most: the bound that these canaries would give if every guess were right.
         attack: which one scored them.
         losses, included: (canaries,) of the model on trial, and the coins.
+        data_sha256: of the training rows without canaries.
         forward_passes: of the reference checkpoint.
     """
 
@@ -67,6 +68,7 @@ class Canaried:
     attack: str = LOSS
     losses: np.ndarray | None = None
     included: np.ndarray | None = None
+    data_sha256: str | None = None
     forward_passes: int = 0
 
 
@@ -117,7 +119,8 @@ def audit_canaries(subject: Subject, promise: Promise, *, random: np.random.Gene
         np.nan_to_num(scores, nan=-np.inf), included, how=ways_to_guess(len(included)), delta=delta,
         confidence=CONFIDENCE, random=random,
     )  # fmt: skip
-    return Canaried(bound, "", largest_bound(len(included), delta), attack, losses, included, passes)
+    most = largest_bound(len(included), delta)
+    return Canaried(bound, "", most, attack, losses, included, canaries.data_sha256, passes)
 
 
 def largest_bound(canaries: int, delta: float) -> float:
