@@ -28,7 +28,7 @@ def test_a_new_model_learns_and_is_audited(task, tmp_path, monkeypatch, capsys):
     kind = "encoder-decoder" if task == "translation" else "decoder"
     columns = {"text_column": "text", **({"reference_column": "target"} if task == "translation" else {})}
     tiny = demo_text.TextDemo(
-        name="tiny", write=write, columns=columns, options={"max_length": 16},
+        name="tiny", write=write, columns=columns, options={**demo_text.FROM_SCRATCH, "max_length": 16},
         shape={"kind": kind, "layers": 1, "hidden": 16, "heads": 2, "vocabulary": 300, "max_length": 32},
     )  # fmt: skip
     monkeypatch.setattr(demo_text, "text_demo", lambda name, pretrained: tiny)
