@@ -5,7 +5,9 @@ ReportError (2)        the command line answers with this exit code
 ├── RecordDamaged      truncated, not JSON, or not a record
 ├── RecordTooNew       written by a later version, whose keys this one does not know
 ├── RecordEdited       its content no longer fits its own hash
-└── FigureUnfit        a figure whose rows cannot be drawn; the report shows its table instead
+├── FigureUnfit        a figure whose rows cannot be drawn; the report shows its table instead
+├── FormatUnknown      there is no format of this name
+└── LibraryMissing     a format needs a package that is not installed
 """
 
 from __future__ import annotations
@@ -48,3 +50,11 @@ class RecordEdited(ReportError):
 
 class FigureUnfit(ReportError):
     """A figure's rows lack what its kind reads."""
+
+
+class FormatUnknown(ReportError):
+    """There is no format of this name."""
+
+
+class LibraryMissing(ReportError):
+    """A format needs a package that is not installed."""

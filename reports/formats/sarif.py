@@ -1,0 +1,211 @@
+"""SARIF 2.1.0: what asks for attention, for code scanning and editors.
+
+A result is a finding, a limit that no finding speaks of, or an audit that found nothing. Limits that hold, and numbers
+without a limit, are counted in the run's properties instead: GitHub shows every result as an alert, whatever its kind
+says (microsoft/PSRule#955). A broken limit is of kind `fail`; what is undecided or was not measured is `open` ("there
+was insufficient information to decide whether a problem exists"), never `pass`. Rows of data are left out: a log of
+this kind travels far.
+
+Source: OASIS, SARIF 2.1.0 errata 01: 3.27.9 (kind), 3.27.10 (level), 3.11.5 and 3.11.6 (placeholders, links).
+"""
+
+from __future__ import annotations
+
+import json
+from dataclasses import dataclass
+from typing import Any
+
+from reports.document import states
+from reports.document.states import State
+from reports.formats.checks import SEAL_WORDS, Check, checks, run_state, seal, stays_broken
+from reports.formats.names import Names, said
+from reports.formats.times import moment
+from reports.record import AuditResult, Finding, Metric, Record, Severity, Status, Verdict
+
+SCHEMA = "https://docs.oasis-open.org/sarif/sarif/v2.1.0/errata01/os/schemas/sarif-schema-2.1.0.json"
+RECORD_FILE = "audit.json"  # a model has no line of source; the record is the file that a reader opens
+
+_LEVEL = {Severity.HIGH: "error", Severity.MEDIUM: "warning", Severity.LOW: "note"}
+_ATTENTION = (states.FAIL, states.INCONCLUSIVE, states.NOT_MEASURED, states.ERRORED)
+
+
+@dataclass(frozen=True)
+class Rule:
+    """What a result is an instance of. The id is what alerts are followed by, from run to run."""
+
+    id: str
+    short: str
+    about: str
+    concern: str
+
+
+def sarif_json(record: Record) -> str:
+    """The record as a SARIF log with one run."""
+    names = Names()
+    rules: dict[str, Rule] = {}
+    results = []
+    for audit in record.audits:
+        for rule, result in _results_of(record, audit, names):
+            rules.setdefault(rule.id, rule)
+            results.append({"ruleId": rule.id, "ruleIndex": list(rules).index(rule.id), **result})
+    driver = {
+        "name": said(record.tool.name, longest=100),
+        "version": said(record.tool.version, longest=100),
+        "rules": [_described(rule) for rule in rules.values()],
+    }
+    run = {
+        "tool": {"driver": driver},
+        "invocations": [_invocation(record)],
+        "columnKind": "unicodeCodePoints",
+        "results": results,
+        "properties": _run_properties(record),
+    }
+    return json.dumps({"$schema": SCHEMA, "version": "2.1.0", "runs": [run]}, ensure_ascii=False, indent=2) + "\n"
+
+
+def _results_of(record: Record, audit: AuditResult, names: Names) -> list[tuple[Rule, dict[str, Any]]]:
+    scope, concern = names.of(audit.id), said(audit.concern, longest=100)
+    found = [check for check in checks(record) if check.audit is audit]
+    by_key = {check.metric.key: check for check in found if check.metric}
+    results = []
+    for finding in audit.findings:
+        rule = Rule(names.of(finding.id, "rule"), said(finding.id, longest=200), said(audit.title), concern)
+        results.append((rule, _finding(audit, finding, [by_key[key] for key in finding.metrics], rule, scope)))
+    spoken_of = {key for finding in audit.findings for key in finding.metrics}
+    for check in found:
+        if not check.limited or check.state not in _ATTENTION or (check.metric and check.metric.key in spoken_of):
+            continue
+        name = check.metric.name if check.metric else "measured"
+        about = said((check.metric and check.metric.definition) or audit.title)
+        rule = Rule(names.of(f"{audit.id}/{name}", "rule"), said(name.replace("_", " "), longest=200), about, concern)
+        results.append((rule, _unfound(check, rule, scope, names)))
+    return results
+
+
+def _finding(audit: AuditResult, finding: Finding, rests_on: list[Check], rule: Rule, scope: str) -> dict[str, Any]:
+    verdicts = {check.metric.verdict for check in rests_on if check.metric and check.metric.limit is not None}
+    undecided = Verdict.INCONCLUSIVE in verdicts and Verdict.FAIL not in verdicts
+    text = said(finding.statement)
+    if finding.mitigation:
+        text += f" Mend: {said(finding.mitigation.why)} Command: {said(finding.mitigation.command)}"
+    numbers = [check.metric for check in rests_on if check.metric]
+    return _result(
+        text,
+        kind="open" if undecided else "fail",
+        level="none" if undecided else _LEVEL[finding.severity],
+        fingerprint=rule.id,
+        place=f"{scope}/{rule.id}",
+        properties={
+            "audit": scope,
+            "severity": finding.severity.value,
+            "verdict": (states.INCONCLUSIVE if undecided else states.FAIL).word,
+            "numbers": [number_object(metric) for metric in numbers],
+        },
+    )
+
+
+def _unfound(check: Check, rule: Rule, scope: str, names: Names) -> dict[str, Any]:
+    """A limit that no finding speaks of, or an audit that found nothing."""
+    key = names.of(check.metric.key, scope) if check.metric else "measured"
+    broken = check.state is states.FAIL
+    level = "error" if check.metric and stays_broken(check.metric) else "warning"
+    return _result(
+        f"{scope}: {key}: {check.sentence}",
+        kind="fail" if broken else "open",
+        level=level if broken else "none",
+        fingerprint=f"{scope}/{key}",
+        place=f"{scope}/{key}",
+        properties={
+            "audit": scope,
+            "verdict": check.state.word,
+            "numbers": [number_object(check.metric)] if check.metric else [],
+        },
+    )
+
+
+def _result(
+    text: str, *, kind: str, level: str, fingerprint: str, place: str, properties: dict[str, Any]
+) -> dict[str, Any]:
+    physical = {"artifactLocation": {"uri": RECORD_FILE}, "region": {"startLine": 1}}
+    return {
+        "kind": kind,
+        "level": level,
+        "message": {"text": message(text)},
+        "locations": [{"physicalLocation": physical, "logicalLocations": [{"fullyQualifiedName": place}]}],
+        "partialFingerprints": {"aboveboard/v1": fingerprint},
+        "properties": properties,
+    }
+
+
+def message(text: str) -> str:
+    """Text that holds no placeholder and no link: braces are doubled (3.11.5), "](" is parted (3.11.6)."""
+    return text.replace("{", "{{").replace("}", "}}").replace("](", "] (")
+
+
+def number_object(metric: Metric) -> dict[str, Any]:
+    """A number as JSON: all that a reader needs to judge it. Absent is null, with the reason."""
+    return {
+        "metric": said(metric.name, longest=200),
+        "slice": {said(k, longest=200): said(v, longest=200) for k, v in metric.slice.items()},
+        "value": metric.value,
+        "interval": list(metric.interval) if metric.interval else None,
+        "confidence": metric.confidence,
+        "intervalMethod": said(metric.interval_method) if metric.interval_method else None,
+        "n": metric.n,
+        "unit": said(metric.unit, longest=200),
+        "better": metric.better,
+        "limit": metric.limit,
+        "limitSource": said(metric.limit_source) if metric.limit_source else None,
+        "verdict": states.of_metric(metric).word,
+        "rowsNeeded": metric.rows_needed,
+        "reason": said(metric.reason) if metric.reason else None,
+    }
+
+
+def _described(rule: Rule) -> dict[str, Any]:
+    return {
+        "id": rule.id,
+        "shortDescription": {"text": message(rule.short)},
+        "fullDescription": {"text": message(rule.about or rule.short)},
+        "properties": {"tags": ["responsible-ai", rule.concern]},
+    }
+
+
+def _invocation(record: Record) -> dict[str, Any]:
+    errored = [audit for audit in record.audits if audit.status is Status.ERRORED]
+    said_of = [f"{said(a.id, longest=200)}: errored: {said(a.reason or '')}" for a in errored]
+    sealed = seal(record)
+    if sealed is not states.PASS:
+        said_of.append(SEAL_WORDS[sealed])
+    if not record.complete:
+        said_of.append("the run did not end")
+    invocation: dict[str, Any] = {
+        "executionSuccessful": record.complete and not errored,
+        "toolExecutionNotifications": [{"level": "error", "message": {"text": message(text)}} for text in said_of],
+    }
+    if started := moment(record):
+        invocation["startTimeUtc"] = started
+    return invocation
+
+
+def _run_properties(record: Record) -> dict[str, Any]:
+    return {
+        "verdict": run_state(record).word,
+        "verdictReason": said(record.verdict_reason),
+        "limits": _counts(record),
+        "model": {"name": said(record.subject.name), "sha256": said(record.subject.sha256, longest=200)},
+        "data": {
+            "name": said(record.data.name),
+            "sha256": said(record.data.sha256, longest=200),
+            "rows": record.data.rows,
+            "synthetic": record.data.synthetic,
+        },
+        "policySha256": said(record.policy.sha256, longest=200) if record.policy and record.policy.sha256 else None,
+        "recordSha256": said(record.content_sha256, longest=200) if record.content_sha256 else None,
+    }
+
+
+def _counts(record: Record) -> dict[str, int]:
+    """How many limits (and audits without a number) ended how: what holds has no result of its own."""
+    found: list[State] = [check.state for check in checks(record) if check.limited]
+    return {state.word: count for state, count in states.tally(found)}
