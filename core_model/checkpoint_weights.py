@@ -55,11 +55,13 @@ def read_safetensors(path: Path) -> dict[str, Tensor]:
         length = int.from_bytes(head, "little")
         if len(head) < 8 or not 2 <= length <= LARGEST_HEADER:
             raise CheckpointDamaged(
-                f"{path} is no safetensors file: it does not begin with a header length", mend=AGAIN
+                f"{path} is no safetensors file: it does not begin with a header length", mend=AGAIN, offset=0
             )
         if 8 + length > size:
             raise CheckpointDamaged(
-                f"{path} is truncated: its header alone needs {8 + length:,} bytes, there are {size:,}", mend=AGAIN
+                f"{path} is truncated: its header alone needs {8 + length:,} bytes, there are {size:,}",
+                mend=AGAIN,
+                offset=size,
             )
         raw = file.read(length)
     try:
@@ -67,16 +69,18 @@ def read_safetensors(path: Path) -> dict[str, Tensor]:
         entries = {name: entry for name, entry in header.items() if name != "__metadata__"}
         tensors = {name: _tensor(path, name, entry, 8 + length) for name, entry in entries.items()}
     except (ValueError, RecursionError, KeyError, TypeError, AttributeError) as error:
-        raise CheckpointDamaged(f"{path}: its header is not sound ({error})", mend=AGAIN) from None
+        raise CheckpointDamaged(f"{path}: its header is not sound ({error})", mend=AGAIN, offset=8) from None
     at = 8 + length
     for tensor in sorted(tensors.values(), key=lambda tensor: (tensor.start, tensor.end)):
         if tensor.start != at:
             what = "overlaps another" if tensor.start < at else "leaves a hole before it"
-            raise CheckpointDamaged(f"{path}: tensor {tensor.name!r} {what} at byte {tensor.start:,}", mend=AGAIN)
+            found = f"{path}: tensor {tensor.name!r} {what} at byte {tensor.start:,}"
+            raise CheckpointDamaged(found, mend=AGAIN, offset=tensor.start)
         at = tensor.end
     if at != size:
         what = "is truncated" if size < at else "holds bytes that its header does not know"
-        raise CheckpointDamaged(f"{path} {what}: the header promises {at:,} bytes, there are {size:,}", mend=AGAIN)
+        found = f"{path} {what}: the header promises {at:,} bytes, there are {size:,}"
+        raise CheckpointDamaged(found, mend=AGAIN, offset=min(at, size))
     return tensors
 
 

@@ -42,7 +42,11 @@ class CheckpointMissing(BadInput):
 
 
 class CheckpointDamaged(BadInput):
-    """A file of the checkpoint is truncated or does not fit the others."""
+    """A file of the checkpoint is truncated or does not fit the others; `offset` is the byte where, if it is known."""
+
+    def __init__(self, found: str, *, mend: str, offset: int | None = None) -> None:
+        super().__init__(found, mend=mend)
+        self.offset = offset
 
 
 class CheckpointUnsafe(BadInput):
