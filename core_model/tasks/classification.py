@@ -7,7 +7,7 @@ the classes of the data. A base that already tells the same classes apart keeps 
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, replace
 from itertools import chain, islice
 from typing import TYPE_CHECKING, Any
 
@@ -15,10 +15,11 @@ import numpy as np
 
 from core_model.batching import Ragged
 from core_model.class_weights import class_weights, class_weights_record, row_weights
-from core_model.errors import LabelsUnfit, OptionUnfit
+from core_model.errors import LabelsUnfit
 from core_model.mitigation import Mitigated, mitigate
 from core_model.tasks import Task
 from core_model.tasks.heads import check_ids, forget_truncation, from_base, from_scratch, give_padding, length_limit
+from core_model.tasks.prepared import Prepared, nothing_to_begin_from
 from core_model.tokenizer_training import train_tokenizer
 
 if TYPE_CHECKING:
@@ -65,30 +66,14 @@ class ClassifiedTexts:
         return len(rows)
 
 
-@dataclass
-class Classification:
+class Classification(Prepared[ClassifiedTexts]):
     """A classifier with its data (see `TrainingTask`)."""
-
-    model: PreTrainedModel
-    tokenizer: PreTrainedTokenizerBase
-    labels: tuple[str, ...]
-    head: str
-    training: ClassifiedTexts
-    evaluation: ClassifiedTexts | None
-    mitigation: Mapping[str, Any] = field(default_factory=dict)
-    notes: Sequence[str] = field(default_factory=list)
 
     def batch(self, examples: ClassifiedTexts, rows: np.ndarray) -> dict[str, torch.Tensor]:
         """input_ids and attention_mask, (rows, longest) int64, targets, (rows,) int64; weights where there are any."""
         import torch
 
-        ids = torch.from_numpy(examples.tokens.padded(rows, int(self.tokenizer.pad_token_id or 0)))
-        lengths = torch.from_numpy(examples.lengths[rows])
-        tensors = {
-            "input_ids": ids,
-            "attention_mask": (torch.arange(ids.shape[1])[None, :] < lengths[:, None]).long(),
-            "targets": torch.from_numpy(examples.targets[rows]),
-        }
+        tensors = {**self.padded(examples.tokens, rows), "targets": torch.from_numpy(examples.targets[rows])}
         if examples.kinds is not None:
             tensors["token_type_ids"] = torch.from_numpy(examples.kinds.padded(rows, 0))
         if examples.weights is not None:
@@ -152,7 +137,7 @@ def prepare(
         )  # fmt: skip
         head, notes = "new", []
     else:
-        raise OptionUnfit("there is neither a base nor an architecture", mend="--base CKPT or --architecture FILE.toml")
+        raise nothing_to_begin_from()
     length = length_limit(options.max_length, positions)
     give_padding(model, tokenizer)
     training, weighed = _weighed(_training(mitigated, tokenizer, labels, length), options, labels)

@@ -8,7 +8,7 @@ of the block before it: every token but a text's first is predicted once. The lo
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from itertools import islice
 from typing import TYPE_CHECKING, Any
 
@@ -26,11 +26,12 @@ from core_model.tasks.heads import (
     length_limit,
     require_whole,
 )
+from core_model.tasks.prepared import Prepared, nothing_to_begin_from
 from core_model.tokenizer_training import train_tokenizer
 
 if TYPE_CHECKING:
     import torch
-    from transformers import PreTrainedModel, PreTrainedTokenizerBase
+    from transformers import PreTrainedTokenizerBase
 
     from core_model.architectures import Architecture
     from core_model.checkpoint import Checkpoint
@@ -67,29 +68,18 @@ class Blocks:
         return int((self.lengths[rows] - 1).sum())
 
 
-@dataclass
-class LanguageModeling:
+class LanguageModeling(Prepared[Blocks]):
     """A language model with its data (see `TrainingTask`)."""
-
-    model: PreTrainedModel
-    tokenizer: PreTrainedTokenizerBase
-    head: str
-    training: Blocks
-    evaluation: Blocks | None
-    labels: tuple[str, ...] = ()
-    mitigation: Mapping[str, Any] = field(default_factory=dict)
-    notes: Sequence[str] = field(default_factory=list)
 
     def batch(self, examples: Blocks, rows: np.ndarray) -> dict[str, torch.Tensor]:
         """input_ids and attention_mask, (rows, longest) int64; targets, likewise, IGNORED where nothing follows."""
         import torch
 
-        ids = torch.from_numpy(examples.tokens.padded(rows, int(self.tokenizer.pad_token_id or 0)))
-        lengths = torch.from_numpy(examples.lengths[rows])
-        inside = torch.arange(ids.shape[1])[None, :] < lengths[:, None]
+        batch = self.padded(examples.tokens, rows)
+        ids, inside = batch["input_ids"], batch["attention_mask"].bool()
         targets = torch.full_like(ids, IGNORED)
         targets[:, :-1] = torch.where(inside[:, 1:], ids[:, 1:], IGNORED)
-        return {"input_ids": ids, "attention_mask": inside.long(), "targets": targets}
+        return {**batch, "targets": targets}
 
     def loss(self, model: Any, batch: Mapping[str, torch.Tensor], label_smoothing: float) -> torch.Tensor:
         """Cross-entropy in nats, summed over the predicted tokens."""
@@ -158,7 +148,7 @@ def prepare(
             seed=options.seed,
         )  # fmt: skip
     else:
-        raise OptionUnfit("there is neither a base nor an architecture", mend="--base CKPT or --architecture FILE.toml")
+        raise nothing_to_begin_from()
     length = length_limit(options.max_length, positions) if options.max_length else min(positions, LONGEST)
     give_padding(model, tokenizer)
     task = LanguageModeling(

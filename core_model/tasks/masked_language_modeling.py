@@ -7,24 +7,25 @@ the cross-entropy of the hidden tokens (`core_model.masking`); of evaluation row
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass, field
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
 from itertools import chain, islice
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
 from core_model.batching import Ragged
-from core_model.errors import DataDamaged, OptionUnfit
+from core_model.errors import DataDamaged
 from core_model.masking import Masking, chosen_count
 from core_model.tasks import Task
 from core_model.tasks.heads import check_ids, forget_truncation, from_base, from_scratch, length_limit
 from core_model.tasks.language_modeling import refuse_row_mitigations, token_loss, token_measures
+from core_model.tasks.prepared import Prepared, nothing_to_begin_from
 from core_model.tokenizer_training import train_tokenizer
 
 if TYPE_CHECKING:
     import torch
-    from transformers import PreTrainedModel, PreTrainedTokenizerBase
+    from transformers import PreTrainedTokenizerBase
 
     from core_model.architectures import Architecture
     from core_model.checkpoint import Checkpoint
@@ -60,28 +61,15 @@ class Windows:
         return int(self.told[rows].sum())
 
 
-@dataclass
-class MaskedLanguageModeling:
+@dataclass(kw_only=True)
+class MaskedLanguageModeling(Prepared[Windows]):
     """An encoder with its texts (see `TrainingTask`). The training loop hides tokens: `core_model.augmentation`."""
 
-    model: PreTrainedModel
-    tokenizer: PreTrainedTokenizerBase
-    head: str
-    training: Windows
-    evaluation: Windows | None
     masking: Masking
-    labels: tuple[str, ...] = ()
-    mitigation: Mapping[str, Any] = field(default_factory=dict)
-    notes: Sequence[str] = field(default_factory=list)
 
     def batch(self, examples: Windows, rows: np.ndarray) -> dict[str, torch.Tensor]:
         """input_ids and attention_mask, (rows, longest) int64; of evaluation rows with tokens hidden, and targets."""
-        import torch
-
-        ids = torch.from_numpy(examples.tokens.padded(rows, int(self.tokenizer.pad_token_id or 0)))
-        lengths = torch.from_numpy(examples.lengths[rows])
-        inside = torch.arange(ids.shape[1])[None, :] < lengths[:, None]
-        batch = {"input_ids": ids, "attention_mask": inside.long()}
+        batch = self.padded(examples.tokens, rows)
         return self.masking(batch, rows, epoch=EVALUATION_DRAW) if examples is self.evaluation else batch
 
     def loss(self, model: Any, batch: Mapping[str, torch.Tensor], label_smoothing: float) -> torch.Tensor:
@@ -129,7 +117,7 @@ def prepare(
             seed=options.seed,
         )  # fmt: skip
     else:
-        raise OptionUnfit("there is neither a base nor an architecture", mend="--base CKPT or --architecture FILE.toml")
+        raise nothing_to_begin_from()
     length = length_limit(options.max_length, positions)
     task = MaskedLanguageModeling(
         model=model,

@@ -12,7 +12,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, replace
 from itertools import islice
 from typing import TYPE_CHECKING, Any
 
@@ -24,11 +24,12 @@ from core_model.errors import ColumnMissing, DataDamaged, OptionUnfit
 from core_model.tasks import Task, classification
 from core_model.tasks.heads import check_ids, forget_truncation, from_base, from_scratch, give_padding, length_limit
 from core_model.tasks.language_modeling import CHUNK, refuse_row_mitigations
+from core_model.tasks.prepared import Prepared, nothing_to_begin_from
 from core_model.tokenizer_training import train_tokenizer
 
 if TYPE_CHECKING:
     import torch
-    from transformers import PreTrainedModel, PreTrainedTokenizerBase
+    from transformers import PreTrainedTokenizerBase
 
     from core_model.architectures import Architecture
     from core_model.checkpoint import Checkpoint
@@ -83,28 +84,15 @@ class Windows:
         return len(rows)
 
 
-@dataclass
-class QuestionAnswering:
+class QuestionAnswering(Prepared[Windows]):
     """An extractive reader with its data (see `TrainingTask`)."""
-
-    model: PreTrainedModel
-    tokenizer: PreTrainedTokenizerBase
-    head: str
-    training: Windows
-    evaluation: Windows | None
-    labels: tuple[str, ...] = ()
-    mitigation: Mapping[str, Any] = field(default_factory=dict)
-    notes: Sequence[str] = field(default_factory=list)
 
     def batch(self, examples: Windows, rows: np.ndarray) -> dict[str, torch.Tensor]:
         """input_ids and attention_mask, (rows, longest) int64; starts and ends, (rows,) int64."""
         import torch
 
-        ids = torch.from_numpy(examples.tokens.padded(rows, int(self.tokenizer.pad_token_id or 0)))
-        lengths = torch.from_numpy(examples.lengths[rows])
         tensors = {
-            "input_ids": ids,
-            "attention_mask": (torch.arange(ids.shape[1])[None, :] < lengths[:, None]).long(),
+            **self.padded(examples.tokens, rows),
             "starts": torch.from_numpy(examples.starts[rows]),
             "ends": torch.from_numpy(examples.ends[rows]),
         }
@@ -114,28 +102,22 @@ class QuestionAnswering:
 
     def loss(self, model: Any, batch: Mapping[str, torch.Tensor], label_smoothing: float) -> torch.Tensor:
         """Mean of the cross-entropies of first and last token, summed over the windows."""
-        from torch.nn.functional import cross_entropy
-
-        first, last = _logits(model, batch)
-        losses = [
-            cross_entropy(logits, batch[name], reduction="sum", label_smoothing=label_smoothing)
-            for logits, name in ((first, "starts"), (last, "ends"))
-        ]
-        return (losses[0] + losses[1]) / 2
+        inside = batch["attention_mask"].bool()
+        first, last = (
+            _cross_entropy(logits, batch[name], inside, label_smoothing)
+            for logits, name in zip(_logits(model, batch), ("starts", "ends"), strict=True)
+        )
+        return (first + last) / 2
 
     def measures(self, model: Any, batch: Mapping[str, torch.Tensor]) -> dict[str, torch.Tensor]:
         """Sums over the windows of the loss, and of whether both places are right ("accuracy")."""
         first, last = _logits(model, batch)
+        inside = batch["attention_mask"].bool()
+        losses = [
+            _cross_entropy(logits, batch[name], inside, 0.0) for logits, name in ((first, "starts"), (last, "ends"))
+        ]
         right = (first.argmax(dim=1) == batch["starts"]) & (last.argmax(dim=1) == batch["ends"])
-        return {"loss": self.loss(lambda **_: _Places(first, last), batch, 0.0), "accuracy": right.sum()}
-
-
-@dataclass(frozen=True)
-class _Places:
-    """Logits under the names that transformers gives them."""
-
-    start_logits: torch.Tensor
-    end_logits: torch.Tensor
+        return {"loss": (losses[0] + losses[1]) / 2, "accuracy": right.sum()}
 
 
 def _logits(model: Any, batch: Mapping[str, torch.Tensor]) -> tuple[torch.Tensor, torch.Tensor]:
@@ -143,10 +125,21 @@ def _logits(model: Any, batch: Mapping[str, torch.Tensor]) -> tuple[torch.Tensor
     inputs = {name: tensor for name, tensor in batch.items() if name not in ("starts", "ends")}
     found = model(**inputs)
     outside = batch["attention_mask"] == 0
-    lowest = -1e9  # finite: label smoothing multiplies it by a share
-    return found.start_logits.float().masked_fill(outside, lowest), found.end_logits.float().masked_fill(
-        outside, lowest
-    )
+    ruled_out = -float("inf")
+    first, last = (logits.float().masked_fill(outside, ruled_out) for logits in (found.start_logits, found.end_logits))
+    return first, last
+
+
+def _cross_entropy(
+    logits: torch.Tensor, targets: torch.Tensor, inside: torch.Tensor, label_smoothing: float
+) -> torch.Tensor:
+    """Summed over rows; smoothing spreads a share over the tokens that are there, not over padding."""
+    logs = logits.log_softmax(dim=1)
+    told = -logs.gather(1, targets[:, None]).sum()
+    if not label_smoothing:
+        return told
+    spread = -(logs.masked_fill(~inside, 0.0).sum(dim=1) / inside.sum(dim=1)).sum()
+    return (1 - label_smoothing) * told + label_smoothing * spread
 
 
 def prepare(
@@ -183,7 +176,7 @@ def prepare(
             seed=options.seed,
         )  # fmt: skip
     else:
-        raise OptionUnfit("there is neither a base nor an architecture", mend="--base CKPT or --architecture FILE.toml")
+        raise nothing_to_begin_from()
     length = length_limit(options.max_length, positions)
     give_padding(model, tokenizer)
     task = QuestionAnswering(

@@ -7,8 +7,8 @@ that any encoder-decoder of transformers can be trained.
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
+from collections.abc import Mapping
+from dataclasses import dataclass
 from functools import cached_property
 from itertools import chain, islice
 from typing import TYPE_CHECKING, Any
@@ -17,7 +17,7 @@ import numpy as np
 
 from core_model.batching import Ragged
 from core_model.data_columns import TARGET
-from core_model.errors import DataDamaged, OptionUnfit
+from core_model.errors import DataDamaged
 from core_model.tasks.heads import (
     check_ids,
     forget_truncation,
@@ -28,11 +28,12 @@ from core_model.tasks.heads import (
     require_whole,
 )
 from core_model.tasks.language_modeling import CHUNK, IGNORED, refuse_row_mitigations, token_loss, token_measures
+from core_model.tasks.prepared import Prepared, nothing_to_begin_from
 from core_model.tokenizer_training import train_tokenizer
 
 if TYPE_CHECKING:
     import torch
-    from transformers import PreTrainedModel, PreTrainedTokenizerBase
+    from transformers import PreTrainedTokenizerBase
 
     from core_model.architectures import Architecture
     from core_model.checkpoint import Checkpoint
@@ -72,18 +73,8 @@ class Pairs:
         return int(self.targets.lengths[rows].sum())
 
 
-@dataclass
-class SequenceToSequence:
+class SequenceToSequence(Prepared[Pairs]):
     """An encoder-decoder with its data (see `TrainingTask`)."""
-
-    model: PreTrainedModel
-    tokenizer: PreTrainedTokenizerBase
-    head: str
-    training: Pairs
-    evaluation: Pairs | None
-    labels: tuple[str, ...] = ()
-    mitigation: Mapping[str, Any] = field(default_factory=dict)
-    notes: Sequence[str] = field(default_factory=list)
 
     def batch(self, examples: Pairs, rows: np.ndarray) -> dict[str, torch.Tensor]:
         """input_ids and attention_mask, (rows, longest source); decoder_input_ids and targets, (rows, longest target).
@@ -92,14 +83,10 @@ class SequenceToSequence:
         """
         import torch
 
-        padding = int(self.tokenizer.pad_token_id or 0)
-        sources = torch.from_numpy(examples.sources.padded(rows, padding))
         targets = torch.from_numpy(examples.targets.padded(rows, IGNORED))
         model: Any = self.model
-        lengths = torch.from_numpy(examples.sources.lengths[rows])
         return {
-            "input_ids": sources,
-            "attention_mask": (torch.arange(sources.shape[1])[None, :] < lengths[:, None]).long(),
+            **self.padded(examples.sources, rows),
             "decoder_input_ids": model.prepare_decoder_input_ids_from_labels(labels=targets),
             "targets": targets,
         }
@@ -150,7 +137,7 @@ def prepare_pairs(
             architecture, LOADER, kinds=("encoder-decoder",), task=task, vocabulary=len(tokenizer), seed=options.seed
         )
     else:
-        raise OptionUnfit("there is neither a base nor an architecture", mend="--base CKPT or --architecture FILE.toml")
+        raise nothing_to_begin_from()
     length = length_limit(options.max_length, positions)
     give_padding(model, tokenizer)
     may_cut = options.max_length is not None

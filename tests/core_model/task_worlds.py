@@ -30,8 +30,9 @@ def world(task: Task, rows: int = 64, seed: int = 0) -> Table:
     if task is Task.LANGUAGE_MODELING:
         return Table.from_rows(name="planted", texts=english, synthetic=True)
     if task is Task.QUESTION_ANSWERING:
+        contexts = ["so " * int(random.integers(4)) + sentence for sentence in english]  # the answer's place varies
         return Table.from_rows(
-            name="planted", texts=[f"who {does} the {whom} ?" for _, does, whom in chosen], pairs=english,
+            name="planted", texts=[f"who {does} the {whom} ?" for _, does, whom in chosen], pairs=contexts,
             references=[f"the {who}" for who, _, _ in chosen], text_column="question", pair_column="context",
             reference_column="answer", synthetic=True,
         )  # fmt: skip
