@@ -6,14 +6,13 @@ Markdown and HTML are escaped, and an earlier card stands in a block of plain te
 
 from __future__ import annotations
 
-import html
 import re
-from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any
 
 from core_model.compression.writing import PIPELINES
 from core_model.errors import OptionUnfit
 from core_model.packaging import lineage
+from reports.formats.markdown import inert, table
 from reports.numbers import measured
 from reports.text import visible
 
@@ -86,7 +85,7 @@ def _body(checkpoint: Checkpoint, licence: str, record: Record | None) -> str:
     parts = [
         f"# {inert(checkpoint.name)}",
         "Weights are safetensors; nothing in this folder runs code. `sha256sum -c SHA256SUMS` checks every file.",
-        _table(("What", "Value"), facts),
+        table(("What", "Value"), facts),
         "## Lineage",
         _lineage(checkpoint),
         "## What was measured",
@@ -101,7 +100,7 @@ def _lineage(checkpoint: Checkpoint) -> str:
     found = lineage(checkpoint)
     if not found:
         return "Nothing in this folder says what it was made of."
-    return _table(("Made of", "Content sha256"), [(name, sha256 or "not recorded") for name, sha256 in found])
+    return table(("Made of", "Content sha256"), [(name, sha256 or "not recorded") for name, sha256 in found])
 
 
 def _measured(record: Record | None) -> str:
@@ -115,11 +114,11 @@ def _measured(record: Record | None) -> str:
     )
     metrics = _numbers(record)
     rows = [_line(metric) for metric in metrics[:MOST_LINES]]
-    table = _table(("Number", "Value", "Interval", "n", "Unit"), rows)
+    numbers = table(("Number", "Value", "Interval", "n", "Unit"), rows)
     more = f"\n\n{len(metrics) - MOST_LINES} further numbers stand in the record." if len(metrics) > MOST_LINES else ""
     absent = [(audit.id, audit.reason or "") for audit in record.audits if audit.status.value != "measured"]
-    missing = f"\n\nNot measured:\n\n{_table(('Audit', 'Why'), absent)}" if absent else ""
-    return f"{about}\n\n{table}{more}{missing}"
+    missing = f"\n\nNot measured:\n\n{table(('Audit', 'Why'), absent)}" if absent else ""
+    return f"{about}\n\n{numbers}{more}{missing}"
 
 
 def _numbers(record: Record) -> list[Metric]:
@@ -131,18 +130,6 @@ def _line(metric: Metric) -> tuple[str, ...]:
     value, interval = measured(metric.value, metric.interval)
     confidence = f" ({metric.confidence * 100:g}%)" if metric.interval else f"none: {metric.reason or 'counted'}"
     return metric.key, value, (interval if metric.interval else "") + confidence, f"{metric.n:,}", metric.unit
-
-
-def _table(head: Sequence[str], rows: Sequence[Sequence[str]]) -> str:
-    lines = [head, ["---"] * len(head), *([inert(text) for text in row] for row in rows)]
-    return "\n".join(f"| {' | '.join(line)} |" for line in lines)
-
-
-def inert(text: str) -> str:
-    """Somebody else's text as one line of Markdown that is neither markup nor link."""
-    shown = html.escape(visible(text, line=True, longest=300), quote=False)
-    shown = re.sub(r"([\\`*_{}\[\]()#+!|~$])", r"\\\1", shown)
-    return re.sub(r"(?i)\b(https?|ftp|www)(?=[:.])", r"\1&#8203;", shown)
 
 
 def _without_front_matter(card: str) -> str:

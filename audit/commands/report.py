@@ -1,4 +1,4 @@
-"""`aboveboard report`: build the report again from a record, or take the record out of a report."""
+"""`aboveboard report`: write a record for people or for machines, or take the record out of a report."""
 
 from __future__ import annotations
 
@@ -8,35 +8,44 @@ import click
 
 from audit.commands.arguments import json_option, print_json
 
+FORMAT_HELP = "html, junit, sarif, cyclonedx, model-card or prometheus. Not yet: pdf, oscal."
+
 
 @click.command()
 @click.option("--from", "source", type=click.Path(path_type=Path), help="audit.json (or a report.html).")
 @click.option("--extract", type=click.Path(path_type=Path), help="A report.html to take the record out of.")
-@click.option("--format", "format_name", type=click.Choice(["html"]), default="html", show_default=True)
+@click.option("--format", "format_name", metavar="F", default="html", show_default=True, help=FORMAT_HELP)
 @click.option("--out", type=click.Path(path_type=Path), help="File to write. Default: beside the source.")
 @json_option
 def report(source: Path | None, extract: Path | None, format_name: str, out: Path | None, as_json: bool) -> int:
-    """Build a report again from its record: the same record gives the same bytes.
+    """Build a report again from its record, for people or for machines: the same record gives the same bytes.
 
     \b
     Examples:
       aboveboard report --from audit-out/audit.json --out report.html
+      aboveboard report --from audit-out/audit.json --format junit --out junit.xml
+      aboveboard report --from audit-out/audit.json --format sarif --out audit.sarif
       aboveboard report --extract report.html --out audit.json
     """
     from core_model.files import write_atomically
+    from reports.formats import find_format, render
+    from reports.formats.checks import SEAL_WORDS, seal
     from reports.reading import read_record
 
     if (source is None) == (extract is None):
         raise click.UsageError("give one of --from and --extract.\n  Try: aboveboard report --from audit.json")
+    chosen = find_format(format_name)
+    record = read_record(source or extract or Path())
     if extract is not None:
-        written = write_atomically(out or extract.with_name("audit.json"), read_record(extract).to_json())
+        written = write_atomically(out or extract.with_name("audit.json"), record.to_json())
     else:
-        from reports.document.build import report_html
-
         assert source is not None  # noqa: S101 - the check above leaves one of the two
-        written = write_atomically(out or source.with_name("report.html"), report_html(read_record(source)))
+        written = write_atomically(out or source.with_name(chosen.file), render(record, format_name))
+    state = seal(record)
+    if state.key != "pass":
+        click.echo(f"note: {SEAL_WORDS[state]}", err=True)
     if as_json:
-        print_json({"written": str(written), "bytes": written.stat().st_size})
+        print_json({"written": str(written), "bytes": written.stat().st_size, "record": SEAL_WORDS[state]})
     else:
         click.echo(str(written))
     return 0

@@ -32,9 +32,7 @@ FORMATS = {
     "html": Format("report.html", "the report, one page for people", "reports.document.build", "report_html"),
     "junit": Format("junit.xml", "JUnit XML: each limit as a test case", "reports.formats.junit", "junit_xml"),
     "sarif": Format("audit.sarif", "SARIF 2.1.0: what asks for attention", "reports.formats.sarif", "sarif_json"),
-    "cyclonedx": Format(
-        "audit.cdx.json", "CycloneDX 1.6 ML-BOM", "reports.formats.cyclonedx_bom", "cyclonedx_json"
-    ),
+    "cyclonedx": Format("audit.cdx.json", "CycloneDX 1.6 ML-BOM", "reports.formats.cyclonedx_bom", "cyclonedx_json"),
     "model-card": Format(
         "model-card.md", "Hugging Face model card with metadata", "reports.formats.model_card", "model_card"
     ),
@@ -55,7 +53,9 @@ def find_format(name: str) -> Format:
     if name in NOT_YET:
         raise FormatUnknown(f"the format {name} is not written yet; there are {known}", mend="--format html")
     near = get_close_matches(name, FORMATS, n=1)
-    raise FormatUnknown(f"there is no format {name!r}; there are {known}", mend=f"--format {near[0] if near else 'html'}")
+    raise FormatUnknown(
+        f"there is no format {name!r}; there are {known}", mend=f"--format {near[0] if near else 'html'}"
+    )
 
 
 def render(record: Record, name: str) -> bytes:

@@ -6,12 +6,13 @@ says (microsoft/PSRule#955). A broken limit is of kind `fail`; what is undecided
 was insufficient information to decide whether a problem exists"), never `pass`. Rows of data are left out: a log of
 this kind travels far.
 
-Source: OASIS, SARIF 2.1.0 errata 01: 3.27.9 (kind), 3.27.10 (level), 3.11.5 and 3.11.6 (placeholders, links).
+Source: OASIS, SARIF 2.1.0 errata 01: 3.27.9 (kind), 3.27.10 (level), 3.11 (messages).
 """
 
 from __future__ import annotations
 
 import json
+import re
 from dataclasses import dataclass
 from typing import Any
 
@@ -26,6 +27,7 @@ SCHEMA = "https://docs.oasis-open.org/sarif/sarif/v2.1.0/errata01/os/schemas/sar
 RECORD_FILE = "audit.json"  # a model has no line of source; the record is the file that a reader opens
 
 _LEVEL = {Severity.HIGH: "error", Severity.MEDIUM: "warning", Severity.LOW: "note"}
+_TAG = re.compile(r"<(?=[A-Za-z/!?])")
 _ATTENTION = (states.FAIL, states.INCONCLUSIVE, states.NOT_MEASURED, states.ERRORED)
 
 
@@ -138,8 +140,9 @@ def _result(
 
 
 def message(text: str) -> str:
-    """Text that holds no placeholder and no link: braces are doubled (3.11.5), "](" is parted (3.11.6)."""
-    return text.replace("{", "{{").replace("}", "}}").replace("](", "] (")
+    """Text that holds no placeholder (3.11.5), no link (3.11.6) and no tag (3.11.3): doubled, and parted by a space."""
+    parted = _TAG.sub("< ", text.replace("](", "] ("))
+    return parted.replace("{", "{{").replace("}", "}}")
 
 
 def number_object(metric: Metric) -> dict[str, Any]:
