@@ -27,6 +27,7 @@ COMMANDS = {
     "report": "Build a report again from audit.json, or take the record out of one.",
     "compare": "Compare two records, row by row where they share rows.",
     "explain": "Show which words made the model say so.",
+    "scan": "Look at a folder's files before opening it: pickles, code, traps, secrets.",
     "verify": "Check a report: its hashes, and a sample of its numbers measured again.",
     "privacy": "What a promise of privacy costs, before anything is trained.",
     "audits": "The audits that are installed.",

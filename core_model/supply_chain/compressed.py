@@ -18,23 +18,21 @@ LARGEST_DICTIONARY = 256 * 2**20  # bytes that an xz file may make its reader al
 
 
 def unpack(item: Item, content: Content) -> Iterator[Issue | Item]:
-    """What is in a compressed stream, and an issue where it grows as only bombs do."""
-    try:
-        data, read, whole = _inflate(item, _machine(content))
-    except (zlib.error, lzma.LZMAError, OSError, ValueError, EOFError, MemoryError) as error:
-        if content is not Content.ZLIB:  # two bytes are a weak sign: much else begins with them
-            yield Issue(
-                Kind.NOT_LOOKED_INTO, Level.MEDIUM, item.name, 0, f"{content} that cannot be unpacked "
-                f"({type(error).__name__})", "what is in it is not known", remove(item.name),
-            )  # fmt: skip
-        return
-    if not whole:
-        bomb = len(data) > BOMB_RATIO * read
+    """What is in a compressed stream, and an issue where it grows as only bombs do, or cannot be read to its end."""
+    data, read, problem = _inflate(item, content)
+    if content is Content.ZLIB and not data:
+        return  # two bytes are a weak sign: much else begins with them
+    if problem is not None:
+        bomb = len(data) >= LARGEST and len(data) > BOMB_RATIO * read
         yield Issue(
-            Kind.ARCHIVE if bomb else Kind.NOT_LOOKED_INTO, Level.HIGH if bomb else Level.MEDIUM, item.name, read,
-            f"its first {read:,} bytes unpack to {len(data):,}, and there is more",
-            "unpacking it fills the disk or the memory" if bomb else "the rest was not looked at", remove(item.name),
-        )  # fmt: skip
+            Kind.ARCHIVE if bomb else Kind.NOT_LOOKED_INTO,
+            Level.HIGH if bomb else Level.MEDIUM,
+            item.name,
+            read,
+            f"{content}: its first {read:,} bytes unpack to {len(data):,}, and {problem}",
+            "unpacking it fills the disk or the memory" if bomb else "what is in the rest is not known",
+            remove(item.name),
+        )
     yield Item(f"{item.name}!unpacked", io.BytesIO(data), len(data), item.depth + 1)
 
 
@@ -46,18 +44,24 @@ def _machine(content: Content) -> Any:
     return zlib.decompressobj(47)  # 32 + 15: gzip or zlib, by its own header
 
 
-def _inflate(item: Item, machine: Any) -> tuple[bytes, int, bool]:
-    """(unpacked bytes, compressed bytes read, whether that is all)."""
+def _inflate(item: Item, content: Content) -> tuple[bytes, int, str | None]:
+    """(unpacked bytes, compressed bytes read, why that is not all); streams one after the other are all unpacked."""
     parts: list[bytes] = []
     size = read = 0
+    machine, block = _machine(content), b""
     item.stream.seek(0)
-    while not machine.eof and (block := item.stream.read(BLOCK)):
-        read += len(block)
-        if isinstance(machine, bz2.BZ2Decompressor | lzma.LZMADecompressor):
+    while size <= LARGEST:
+        if not block:
+            block = item.stream.read(BLOCK)
+            read += len(block)
+            if not block:
+                return b"".join(parts), read, None if machine.eof else "it ends in the middle"
+        if machine.eof:
+            machine = _machine(content)
+        try:
             parts.append(machine.decompress(block, LARGEST + 1 - size))
-        else:
-            parts.append(machine.decompress(machine.unconsumed_tail + block, LARGEST + 1 - size))
+        except (zlib.error, lzma.LZMAError, OSError, ValueError, EOFError, MemoryError) as error:
+            return b"".join(parts), read, f"the rest cannot be unpacked ({type(error).__name__})"
         size += len(parts[-1])
-        if size > LARGEST:
-            return b"".join(parts)[:LARGEST], read, False
-    return b"".join(parts), read, True
+        block = machine.unused_data if machine.eof else b""
+    return b"".join(parts)[:LARGEST], read, "there is more"

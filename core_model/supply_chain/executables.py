@@ -21,9 +21,10 @@ def scan_program(name: str, content: Content) -> Issue | None:
     """A program by its content, or by a name that a double click runs."""
     suffix = PurePosixPath(name.lower()).suffix
     if content in PROGRAMS:
+        level = Level.MEDIUM if content is Content.SCRIPT else Level.HIGH
         return Issue(
-            Kind.EXECUTABLE, Level.HIGH, name, 0, f"this is {content}", "a checkpoint needs no program; something may "
-            "run it", remove(name),
+            Kind.EXECUTABLE, level, name, 0, f"this is {content}",
+            "a checkpoint needs no program; something may run it", remove(name),
         )  # fmt: skip
     if suffix in SUFFIXES:
         return Issue(

@@ -13,7 +13,7 @@ LONGEST = 160  # characters quoted of a file
 class Level(StrEnum):
     """How much an issue matters.
 
-    HIGH: whoever opens the file as it is meant to be opened can be attacked. MEDIUM: this could not be ruled out, or it
+    HIGH: whoever opens or runs the file as it is meant to be can be attacked. MEDIUM: this could not be ruled out, or it
     needs a second step. LOW: not dangerous as far as is known, and better gone.
     """
 

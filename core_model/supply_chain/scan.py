@@ -17,7 +17,7 @@ from core_model.supply_chain.content import LARGEST, Content, Item, content_of
 from core_model.supply_chain.folder import Entry, open_regular, walk
 from core_model.supply_chain.issues import Issue, Kind, Level, remove
 from core_model.supply_chain.text_secrets import scan_secrets
-from core_model.supply_chain.verdicts import INSTALL, missing_scanners
+from core_model.supply_chain.verdicts import unjudged
 from core_model.supply_chain.weights import scan_safetensors
 
 DEEPEST = 4  # archives in archives
@@ -32,14 +32,22 @@ class Scan:
         issues: worst first, then by file and byte.
         files: how many files were looked at; pickles: how many pickles, wherever they stand; texts: how many text files
             were searched for secrets.
-        not_measured: what could not be looked for, and what supplies it: (what, why, command).
+        unjudged: why no scanner judged the pickles; None when they did.
+        secrets_searched: whether secrets were looked for.
     """
 
     issues: tuple[Issue, ...]
     files: int
     pickles: int
     texts: int
-    not_measured: tuple[tuple[str, str, str], ...] = ()
+    unjudged: str | None
+    secrets_searched: bool
+
+    @property
+    def not_measured(self) -> list[str]:
+        """What could not be looked for, with the command that supplies it, one sentence each."""
+        secrets = None if self.secrets_searched else f"secrets were not looked for: {INSTALL_SECRETS}"
+        return [sentence for sentence in (self.unjudged, secrets) if sentence]
 
     def count(self, level: Level) -> int:
         """How many issues are of a level."""
@@ -63,28 +71,22 @@ def scan_folder(folder: str | Path) -> Scan:
         issues += _scan_file(entry)
     issues += executables.scan_modes([(entry.name, entry.mode) for entry in entries])
     texts = [entry for entry in entries if _is_text(entry)]
-    if find_spec("detect_secrets"):
+    search = find_spec("detect_secrets") is not None
+    if search:
         for entry in texts:
             issues += scan_secrets(entry.path, entry.name)
-    count = sum(issue.kind is Kind.PICKLE for issue in issues)
     return Scan(
         tuple(sorted(issues, key=lambda issue: (LEVELS.index(issue.level), issue.file, issue.offset or 0, issue.what))),
         files=len(entries),
-        pickles=count,
+        pickles=sum(issue.kind is Kind.PICKLE for issue in issues),
         texts=len(texts),
-        not_measured=tuple(_not_measured(count)),
+        unjudged=unjudged(),
+        secrets_searched=search,
     )
 
 
 def _is_text(entry: Entry) -> bool:
     return 0 < entry.size <= LARGEST and PurePosixPath(entry.name.lower()).suffix in TEXT
-
-
-def _not_measured(pickle_count: int) -> Iterator[tuple[str, str, str]]:
-    if missing := missing_scanners():
-        yield f"verdicts on {pickle_count} pickles", f"{' and '.join(missing)} not installed", INSTALL
-    if find_spec("detect_secrets") is None:
-        yield "secrets in text files", "detect-secrets not installed", INSTALL_SECRETS
 
 
 def _scan_file(entry: Entry) -> Iterator[Issue]:

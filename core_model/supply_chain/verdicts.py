@@ -29,16 +29,16 @@ class Verdict:
     words: str
 
 
-def missing_scanners() -> list[str]:
-    """Which of the two are not installed."""
-    return [name for name in SCANNERS if find_spec(name) is None]
+def unjudged() -> str | None:
+    """Why pickles cannot be judged, with the command that mends it; None when both scanners are installed."""
+    missing = [name for name in SCANNERS if find_spec(name) is None]
+    return f"pickles were not judged: {' and '.join(missing)} not installed ({INSTALL})" if missing else None
 
 
 def judge(data: bytes) -> Verdict:
     """Both scanners' verdicts on the bytes of one or more pickles."""
-    missing = missing_scanners()
-    if missing:
-        return Verdict(None, f"not judged: {' and '.join(missing)} not installed ({INSTALL})")
+    if (reason := unjudged()) is not None:
+        return Verdict(None, reason)
     names, fickling = _picklescan(data), _fickling(data)
     words = f"picklescan: {names}, fickling: {fickling.replace('_', ' ').lower()}"
     if names == "dangerous" or fickling in ("LIKELY_OVERTLY_MALICIOUS", "OVERTLY_MALICIOUS"):

@@ -1,0 +1,1 @@
+"""Tests of the scan of a folder: planted faults, and healthy twins."""
