@@ -17,11 +17,12 @@ import numpy as np
 
 from audit.concerns.privacy.attacks import CALIBRATED, LOSS, reference_losses, unfit_reference
 from core_model.errors import BadInput, CheckpointMissing, OptionUnfit
+from core_model.tasks import Task
 from privacy.attacks.signals import Attackable, signals_of
 from privacy.canaries import as_table, read_canaries
 from privacy.claim import Contradiction, PrivacyClaim, read_claim, supported
 from privacy.linter import Fault, TrainingFacts, lint
-from privacy.one_run import OneRunBound, audit_scores, epsilon_lower_bound, ways_to_guess
+from privacy.one_run import Guesses, OneRunBound, audit_scores, epsilon_lower_bound, ways_to_guess
 
 if TYPE_CHECKING:
     from audit.subject import Subject
@@ -116,16 +117,29 @@ def audit_canaries(subject: Subject, promise: Promise, *, random: np.random.Gene
         scores, attack = reference - losses, CALIBRATED
     delta = promise.claim.delta if promise.claim is not None else 0.0
     bound = audit_scores(
-        np.nan_to_num(scores, nan=-np.inf), included, how=ways_to_guess(len(included)), delta=delta,
+        np.nan_to_num(scores, nan=-np.inf), included, how=ways_for(subject.task, len(included)), delta=delta,
         confidence=CONFIDENCE, random=random,
     )  # fmt: skip
-    most = largest_bound(len(included), delta)
+    most = largest_bound(subject.task, len(included), delta)
     return Canaried(bound, "", most, attack, losses, included, canaries.data_sha256, passes)
 
 
-def largest_bound(canaries: int, delta: float) -> float:
+def ways_for(task: Task, canaries: int) -> list[Guesses]:
+    """Ways to guess that follow from the task and the number of canaries alone.
+
+    The label of a classifier's canary is drawn by lot. Of those held back the model is surely wrong about some: they
+    were not in. About the others it is right by chance, as about those that were in: calling these "in" is often wrong.
+    So half of the ways call canaries "out" and nothing else. What is written whole is not right by chance.
+    """
+    if task is not Task.CLASSIFICATION:
+        return ways_to_guess(canaries)
+    out_alone = [Guesses(0, max(1, canaries // share)) for share in (5, 10, 20)]
+    return [*ways_to_guess(canaries)[:3], *out_alone]
+
+
+def largest_bound(task: Task, canaries: int, delta: float) -> float:
     """The lower bound that so many canaries would give if every guess were right; no claim above it can be refuted."""
-    ways = ways_to_guess(canaries)
+    ways = ways_for(task, canaries)
     each = 1 - (1 - CONFIDENCE) / len(ways)
     return max(epsilon_lower_bound(w.count, w.count, canaries, delta=delta, confidence=each) for w in ways)
 
