@@ -155,6 +155,8 @@ class PrivateStep:
         if not self.is_checked and len(rows):
             self._check(rows[:ROWS_CHECKED], objective)
         self.written.spend(Phase(noise.multiplier, self.rate, 1), clipping_norm=norm)
+        for parameter in self.trained:  # what stands there would escape clipping
+            parameter.grad = None
         losses, found = [torch.zeros((), device=self.accelerator.device)], []
         for chosen in self._batches(rows):
             loss, norms = self.clipper.add_clipped_gradients(

@@ -1,4 +1,4 @@
-"""Promises of `aboveboard train --task ...`: columns in each task's own words, one clear letter for what does not fit."""
+"""Promises of `aboveboard train --task ...`: columns in each task's own words, a clear letter for what does not fit."""
 
 from __future__ import annotations
 
@@ -59,7 +59,7 @@ def test_a_task_is_trained_by_its_own_words(task: Task, tmp_path: Path):
     ("rows", "flags", "letter"),
     [
         ([{"en": "a", "de": "b"}], ["--source-column", "en"], "--target-column COLUMN"),
-        ([{"en": "a", "de": "b"}], ["--source-column", "en", "--target-column", "ed"], "Try: --target-column de"),
+        ([{"en": "a", "de": "b"}], ["--source-column", "en", "--target-column", "dee"], "Try: --target-column de"),
         ([{"en": "a", "de": "b"}], ["--source-column", "en", "--target-column", "en"], "also the target"),
         ([{"en": "a", "de": ""}, {"en": "a", "de": "b"}], ["--source-column", "en", "--target-column", "de"], "row 1"),
         ([{"en": "a", "de": "b"}] * 2, ["--source-column", "en", "--target-column", "de"], "no head for translation"),
