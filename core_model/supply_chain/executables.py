@@ -2,13 +2,12 @@
 
 from __future__ import annotations
 
-import shlex
 import stat
 from collections.abc import Iterator
 from pathlib import PurePosixPath
 
 from core_model.supply_chain.content import PROGRAMS, Content
-from core_model.supply_chain.issues import Issue, Kind, Level, remove
+from core_model.supply_chain.issues import Issue, Kind, Level, for_shell, remove
 
 SUFFIXES = {
     ".sh", ".bash", ".bat", ".cmd", ".ps1", ".vbs", ".js", ".exe", ".dll", ".so", ".dylib", ".com", ".scr", ".msi",
@@ -41,11 +40,11 @@ def scan_modes(files: list[tuple[str, int]]) -> Iterator[Issue]:
         for name in running:
             yield Issue(
                 Kind.EXECUTABLE, Level.LOW, name, None, "the file is allowed to run (mode bits)",
-                "data need not be", f"chmod a-x {shlex.quote(name)}",
+                "data need not be", f"chmod a-x {for_shell(name)}",
             )  # fmt: skip
     for name, mode in files:
         if mode & (stat.S_ISUID | stat.S_ISGID):
             yield Issue(
                 Kind.EXECUTABLE, Level.HIGH, name, None, "the file runs with its owner's rights (setuid or setgid)",
-                "whoever runs it becomes another user", f"chmod ug-s {shlex.quote(name)}",
+                "whoever runs it becomes another user", f"chmod ug-s {for_shell(name)}",
             )  # fmt: skip

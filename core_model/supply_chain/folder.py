@@ -7,14 +7,13 @@ file is asked once more, since whoever made the folder may still be writing to i
 from __future__ import annotations
 
 import os
-import shlex
 import stat
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 from typing import BinaryIO
 
-from core_model.supply_chain.issues import Issue, Kind, Level, remove, shown
+from core_model.supply_chain.issues import Issue, Kind, Level, for_shell, remove, shown
 
 MOST_FILES = 100_000
 SPECIAL = {
@@ -100,7 +99,7 @@ def _link(folder: Path, path: Path, name: str) -> Issue | None:
     return Issue(
         Kind.LINK, Level.HIGH, name, None, f"a link out of the folder, to {target}",
         "whoever copies, shares or serves the folder gives away or changes a file of this machine",
-        f"cp --remove-destination SOURCE {shlex.quote(name)} if you know the file, else {remove(name)}",
+        f"cp --remove-destination SOURCE {for_shell(name)} if you know the file, else {remove(name)}",
     )  # fmt: skip
 
 
@@ -119,5 +118,5 @@ def open_regular(path: Path) -> BinaryIO:
 def _unreadable(name: str) -> Issue:
     return Issue(
         Kind.NOT_LOOKED_INTO, Level.MEDIUM, name, None, "it cannot be read", "what is in it is not known",
-        f"chmod u+r {shlex.quote(name)}, and scan again",
+        f"chmod u+r {for_shell(name)}, and scan again",
     )  # fmt: skip

@@ -13,8 +13,8 @@ LONGEST = 160  # characters quoted of a file
 class Level(StrEnum):
     """How much an issue matters.
 
-    HIGH: whoever opens or runs the file as it is meant to be can be attacked. MEDIUM: this could not be ruled out, or it
-    needs a second step. LOW: not dangerous as far as is known, and better gone.
+    HIGH: whoever opens or runs the file as it is meant to be can be attacked. MEDIUM: this could not be ruled out, or
+    it needs a second step. LOW: not dangerous as far as is known, and better gone.
     """
 
     HIGH = "high"
@@ -59,8 +59,23 @@ class Issue:
 
 
 def shown(name: str | os.PathLike[str]) -> str:
-    """A file's name as text that UTF-8 can hold: bytes that are none stand as `\\xff`."""
-    return os.fsencode(name).decode("utf-8", "backslashreplace")
+    """A file's name in characters that can be seen: others, bytes that are no text, `\\` and `!` stand as escapes.
+
+    `!` parts an archive from its member, so that no name may hold it.
+    """
+    return "".join(_seen(character) for character in os.fsencode(name).decode("utf-8", "surrogateescape"))
+
+
+def _seen(character: str) -> str:
+    code = ord(character)
+    if character in "\\!" or 0xDC80 <= code <= 0xDCFF:
+        return "\\\\" if character == "\\" else f"\\x{code & 0xFF:02x}"
+    return character if character.isprintable() else character.encode("unicode_escape").decode()
+
+
+def for_shell(name: str) -> str:
+    """A shown name as one word of a shell: escapes are read again by `$'...'`."""
+    return "$'" + name.replace("'", "\\'") + "'" if "\\" in name else shlex.quote(name)
 
 
 def quoted(text: str) -> str:
@@ -71,4 +86,4 @@ def quoted(text: str) -> str:
 
 def remove(file: str) -> str:
     """The command that removes a file, or the archive that it stands in."""
-    return f"rm -- {shlex.quote(file.partition('!')[0])}"
+    return f"rm -- {for_shell(file.partition('!')[0])}"

@@ -15,7 +15,8 @@ CHATML = (
     "{% endif %}{% generation %}{{ message.content | trim | tojson }}{% endgeneration %}"
     "{% if message.get('tool_calls') %}{% continue %}{% endif %}{% endfor %}"
     "{% set ns = namespace(found=false) %}{% macro m(x) %}{{ x.items() | list }}{% endmacro %}"
-    "{{ raise_exception('__not a dunder') if ns.found else strftime_now('%d') }}{% if add_generation_prompt %}a{% endif %}"
+    "{{ raise_exception('__not a dunder') if ns.found else strftime_now('%d') }}"
+    "{% if add_generation_prompt %}a{% endif %}"
 )
 
 

@@ -3,19 +3,20 @@
 from __future__ import annotations
 
 import os
+import shutil
 import socket
 import struct
+import subprocess
 
 import pytest
 
 from core_model.errors import CheckpointMissing
 from core_model.supply_chain import Level, scan_folder
 from tests.core_model.supply_chain.planted import STACKED, issues_of
-from tests.factories import write_checkpoint
 
 
-def test_a_clean_checkpoint_has_no_issue(tmp_path):
-    scan = scan_folder(write_checkpoint(tmp_path / "model"))
+def test_a_clean_checkpoint_has_no_issue(checkpoint):
+    scan = scan_folder(checkpoint)
     assert scan.issues == () and scan.files >= 4 and scan.pickles == 0
 
 
@@ -99,6 +100,18 @@ def test_a_name_that_is_no_text_can_be_told(tmp_path):
         pytest.skip("this file system wants names in UTF-8")
     [issue] = issues_of(tmp_path)
     assert issue.file == "\\xff\\xfe" and issue.file.encode("utf-8")
+
+
+@pytest.mark.parametrize(
+    "name", ["a.py", "a b.py", "it's.py", "b\\x41\\.py", "c\x1b[1m\u202e'.py", "config.json!x.py", "-f.py"]
+)
+def test_what_it_says_to_type_removes_that_file_and_no_other(tmp_path, name):
+    (tmp_path / "config.json").write_text("{}")
+    (tmp_path / name).write_text("print()")
+    [issue] = issues_of(tmp_path)
+    shell = shutil.which("bash") or pytest.skip("there is no bash here")
+    subprocess.run([shell, "-c", issue.mend], cwd=tmp_path, check=True, env={**os.environ, "LC_ALL": "C.UTF-8"})
+    assert [path.name for path in tmp_path.iterdir()] == ["config.json"]
 
 
 def test_no_folder_is_a_letter(tmp_path):
