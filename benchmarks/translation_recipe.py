@@ -61,7 +61,7 @@ SHAPE = Architecture(
     vocabulary=8000, max_length=128, dropout=0.1,
 )  # fmt: skip
 TRAINING: dict[str, Any] = {
-    "batch_tokens": 3000, "schedule": "inverse-sqrt", "warmup_steps": 600, "learning_rate": 1e-3,
+    "batch_tokens": 1500, "schedule": "inverse-sqrt", "warmup_steps": 800, "learning_rate": 1e-3,
     "label_smoothing": 0.1, "ema": 0.999, "max_length": 96,
 }  # fmt: skip
 
