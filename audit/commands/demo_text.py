@@ -16,7 +16,7 @@ import click
 
 MINUTES = {"translation": 4.0, "language-modeling": 3.0}
 FROM_SCRATCH: Mapping[str, Any] = {
-    "schedule": "inverse-sqrt", "warmup_steps": 200, "learning_rate": 2e-3, "batch_tokens": 1024, "ema": 0.99,
+    "schedule": "inverse-sqrt", "warmup_steps": 200, "learning_rate": 1e-3, "batch_tokens": 1024, "ema": 0.99,
 }  # fmt: skip
 
 
