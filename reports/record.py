@@ -343,7 +343,7 @@ class Record(Part):
             result["findings"] = [f for f in result["findings"] if not f["volatile"]]
             for finding in result["findings"]:
                 if finding["mitigation"]:
-                    finding["mitigation"]["command"] = self._without_places(finding["mitigation"]["command"])
+                    finding["mitigation"]["command"] = self.without_places(finding["mitigation"]["command"])
             for metric in result["metrics"]:
                 if metric["volatile"]:
                     for key in ("value", "interval", "verdict", "rows_needed", "reason", "n", "p_value", "p_adjusted"):
@@ -366,7 +366,7 @@ class Record(Part):
             command = f" {command} ".replace(f" {placeholder} ", f" {place} ")[1:-1]
         return command
 
-    def _without_places(self, command: str) -> str:
+    def without_places(self, command: str) -> str:
         """The inverse: where the files lay on this disk is no part of what was found."""
         for placeholder, place in self.places.items():
             command = f" {command} ".replace(f" {place} ", f" {placeholder} ")[1:-1]

@@ -40,7 +40,10 @@ def report(source: Path | None, extract: Path | None, format_name: str, out: Pat
         written = write_atomically(out or extract.with_name("audit.json"), record.to_json())
     else:
         assert source is not None  # noqa: S101 - the check above leaves one of the two
-        written = write_atomically(out or source.with_name(chosen.file), render(record, format_name))
+        target = out or source.with_name(chosen.file)
+        if format_name == "model-card":
+            _keep_cards_of_others(target)
+        written = write_atomically(target, render(record, format_name))
     state = seal(record)
     if state.key != "pass":
         click.echo(f"note: {SEAL_WORDS[state]}", err=True)
@@ -49,3 +52,15 @@ def report(source: Path | None, extract: Path | None, format_name: str, out: Pat
     else:
         click.echo(str(written))
     return 0
+
+
+def _keep_cards_of_others(target: Path) -> None:
+    """Raises: OptionUnfit where a card stands that this command did not write."""
+    from core_model.errors import OptionUnfit
+    from reports.formats.model_card import HEADING
+
+    if target.is_file() and HEADING not in target.read_text(encoding="utf-8", errors="replace"):
+        raise OptionUnfit(
+            f"{target} is a card that somebody else wrote, and would be lost",
+            mend=f"--out {target.with_name('audit-card.md')}, and copy the section into it",
+        )

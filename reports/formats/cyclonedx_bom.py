@@ -35,28 +35,29 @@ Part = dict[str, Any]
 def cyclonedx_json(record: Record) -> str:
     """The record as a CycloneDX document that the standard's own schema accepts.
 
-    Raises: LibraryMissing when cyclonedx-python-lib is not installed.
+    Raises: LibraryMissing when cyclonedx-python-lib, or what its validator needs, is not installed.
     """
-    text = json.dumps(_document(record), ensure_ascii=False, indent=2, allow_nan=False) + "\n"
-    _require_valid(text)
-    return text
-
-
-def _require_valid(text: str) -> None:
     try:
         from cyclonedx.exception import MissingOptionalDependencyException
         from cyclonedx.schema import SchemaVersion
         from cyclonedx.validation.json import JsonStrictValidator
-
+    except ImportError as error:
+        raise _library_missing() from error
+    text = json.dumps(_document(record), ensure_ascii=False, indent=2, allow_nan=False) + "\n"
+    try:
         wrong = JsonStrictValidator(SchemaVersion.V1_6).validate_str(text)
-    except (ImportError, MissingOptionalDependencyException) as error:
-        raise LibraryMissing(
-            "the format cyclonedx is checked by the package cyclonedx-python-lib, which is not installed with its "
-            "validator",
-            mend=INSTALL,
-        ) from error
+    except MissingOptionalDependencyException as error:
+        raise _library_missing() from error
     if wrong is not None:
         raise ValueError(f"the CycloneDX document does not fit its schema: {wrong}")
+    return text
+
+
+def _library_missing() -> LibraryMissing:
+    return LibraryMissing(
+        "the format cyclonedx is checked by the package cyclonedx-python-lib, and it or its validator is not installed",
+        mend=INSTALL,
+    )
 
 
 def _document(record: Record) -> Part:

@@ -19,6 +19,7 @@ from reports.formats.names import said
 from reports.formats.sarif import number_object
 from reports.record import AuditResult, Finding, Record, Status
 
+HEADING = "## Responsible AI audit"
 MOST_LINES = 80  # of a table of numbers; audit.json has all of them
 PIPELINES = {
     "classification": "text-classification",
@@ -98,7 +99,7 @@ def _body(record: Record) -> str:
     ]
     parts = [
         f"# {inert(subject.name)}",
-        "## Responsible AI audit",
+        HEADING,
         f"**{run_state(record).word.capitalize()}.** {inert(record.verdict_reason, longest=1_000)}",
         "Evidence, not a certificate: it holds for these rows, with the uncertainty that stands beside each number.",
         table(("What", "Value"), about),

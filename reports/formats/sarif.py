@@ -27,6 +27,7 @@ SCHEMA = "https://docs.oasis-open.org/sarif/sarif/v2.1.0/errata01/os/schemas/sar
 RECORD_FILE = "audit.json"  # a model has no line of source; the record is the file that a reader opens
 
 _LEVEL = {Severity.HIGH: "error", Severity.MEDIUM: "warning", Severity.LOW: "note"}
+_PRESSING = (Verdict.FAIL, Verdict.INCONCLUSIVE, Verdict.PASS)
 _TAG = re.compile(r"<(?=[A-Za-z/!?])")
 _ATTENTION = (states.FAIL, states.INCONCLUSIVE, states.NOT_MEASURED, states.ERRORED)
 
@@ -68,11 +69,11 @@ def sarif_json(record: Record) -> str:
 def _results_of(record: Record, audit: AuditResult, names: Names) -> list[tuple[Rule, dict[str, Any]]]:
     scope, concern = names.of(audit.id), said(audit.concern, longest=100)
     found = [check for check in checks(record) if check.audit is audit]
-    by_key = {check.metric.key: check for check in found if check.metric}
+    by_key = {metric.key: metric for metric in audit.metrics}
     results = []
     for finding in audit.findings:
         rule = Rule(names.of(finding.id, "rule"), said(finding.id, longest=200), said(audit.title), concern)
-        results.append((rule, _finding(audit, finding, [by_key[key] for key in finding.metrics], rule, scope)))
+        results.append((rule, _finding(record, finding, [by_key[key] for key in finding.metrics], rule, scope)))
     spoken_of = {key for finding in audit.findings for key in finding.metrics}
     for check in found:
         if not check.limited or check.state not in _ATTENTION or (check.metric and check.metric.key in spoken_of):
@@ -84,24 +85,28 @@ def _results_of(record: Record, audit: AuditResult, names: Names) -> list[tuple[
     return results
 
 
-def _finding(audit: AuditResult, finding: Finding, rests_on: list[Check], rule: Rule, scope: str) -> dict[str, Any]:
-    verdicts = {check.metric.verdict for check in rests_on if check.metric and check.metric.limit is not None}
-    undecided = Verdict.INCONCLUSIVE in verdicts and Verdict.FAIL not in verdicts
+def _finding(record: Record, finding: Finding, rests_on: list[Metric], rule: Rule, scope: str) -> dict[str, Any]:
+    limited = [metric for metric in rests_on if metric.limit is not None]
+    verdict = next((v for v in _PRESSING if any(metric.verdict is v for metric in limited)), Verdict.INFORMATIVE)
+    level = _LEVEL[finding.severity]
+    if verdict is Verdict.FAIL and not any(stays_broken(metric) for metric in limited):
+        level = "warning" if level == "error" else level  # as the run's own verdict: many limits were looked at
+    undecided = verdict is Verdict.INCONCLUSIVE
     text = said(finding.statement)
     if finding.mitigation:
-        text += f" Mend: {said(finding.mitigation.why)} Command: {said(finding.mitigation.command)}"
-    numbers = [check.metric for check in rests_on if check.metric]
+        command = record.without_places(finding.mitigation.command)
+        text += f" Mend: {said(finding.mitigation.why).rstrip('.')}. Command: {said(command)}"
     return _result(
         text,
         kind="open" if undecided else "fail",
-        level="none" if undecided else _LEVEL[finding.severity],
+        level="none" if undecided else level,
         fingerprint=rule.id,
         place=f"{scope}/{rule.id}",
         properties={
             "audit": scope,
             "severity": finding.severity.value,
-            "verdict": (states.INCONCLUSIVE if undecided else states.FAIL).word,
-            "numbers": [number_object(metric) for metric in numbers],
+            "verdict": verdict.value,
+            "numbers": [number_object(metric) for metric in rests_on],
         },
     )
 
