@@ -142,7 +142,8 @@ class TestEveryPlugin:
     def test_without_what_it_may_use_it_still_measures_and_says_what_it_could_not(self, plugin, task, subject):
         if not plugin.uses:
             pytest.skip("it uses nothing that it does not need")
-        poorer = Subject(checkpoint=subject.checkpoint, data=subject.data, predictor=subject.predictor)
+        needed = subject.training if Need.TRAINING_DATA in plugin.needs else None
+        poorer = Subject(checkpoint=subject.checkpoint, data=subject.data, predictor=subject.predictor, training=needed)
         result = run(plugin, poorer)
         assert result.status is Status.MEASURED
         if Need.TRAINING_DATA in plugin.uses:
