@@ -9,8 +9,8 @@ from hypothesis import HealthCheck, given, settings
 from prometheus_client.parser import text_string_to_metric_families
 
 from reports.formats.prometheus import prometheus_text
-from reports.record import Record
-from tests.reports.factories import sealed_record
+from reports.record import Metric, Record
+from tests.reports.factories import record, sealed_record
 from tests.reports.formats.hostile_records import hostile_records
 from tests.reports.hostile import hostile_record
 
@@ -40,6 +40,18 @@ def test_what_was_not_measured_has_a_state_and_no_value():
     assert value(sealed_record(), "audit_state", audit="privacy", state="not_measured") == [1]
     assert value(sealed_record(), "findings", audit="privacy") == []  # nobody looked: none is not zero
     assert value(sealed_record(), "findings", audit="evaluability", severity="high") == [0]
+
+
+def test_numbers_whose_names_look_alike_stay_two_series():
+    hidden, shown = (
+        Metric(name="accuracy", slice={"group": group}, value=share, n=9, unit="share of rows")
+        for group, share in (("a\u200b", 0.1), ("a[U+200B]", 0.9))
+    )
+    audit = sealed_record().audits[0].model_copy(update={"metrics": [hidden, shown], "findings": []})
+    found = [s for s in samples(record(audits=[audit])) if s.name == "aboveboard_metric_value"]
+    assert [s.value for s in found] == [0.1, 0.9]
+    assert found[0].labels["slice"] == "group=a[U+200B]"
+    assert found[1].labels != found[0].labels
 
 
 def test_an_edited_record_does_not_pass():
