@@ -101,7 +101,7 @@ def convert(encoder: bytes, decoder: bytes) -> Any:
     from transformers import T5Config, T5ForConditionalGeneration
 
     with quiet():
-        model = T5ForConditionalGeneration(T5Config(**CONFIG, tie_word_embeddings=False))
+        model = T5ForConditionalGeneration(T5Config(**{**CONFIG, "tie_word_embeddings": False}))
     # T5Config ties the head whatever it is told (transformers 5.23): the packaged model has a head of its own.
     model.lm_head = torch.nn.Linear(CONFIG["d_model"], CONFIG["vocab_size"], bias=False)
     model.config.tie_word_embeddings = False
