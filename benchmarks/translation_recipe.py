@@ -62,7 +62,7 @@ SHAPE = Architecture(
 )  # fmt: skip
 TRAINING: dict[str, Any] = {
     "batch_tokens": 1500, "schedule": "inverse-sqrt", "warmup_steps": 800, "learning_rate": 1e-3,
-    "label_smoothing": 0.1, "ema": 0.999, "max_length": 96,
+    "label_smoothing": 0.1, "beta2": 0.98, "ema": 0.999, "max_length": 96,
 }  # fmt: skip
 
 

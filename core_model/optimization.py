@@ -31,13 +31,13 @@ def learning_rate(step: int, steps: int | None, *, peak: float, warmup: int, sch
 
 
 def build_optimizer(
-    model: torch.nn.Module, *, name: Literal["adamw", "adam"] = "adamw", weight_decay: float
+    model: torch.nn.Module, *, name: Literal["adamw", "adam"] = "adamw", weight_decay: float, beta2: float = 0.999
 ) -> torch.optim.Optimizer:
     """AdamW or Adam over what is trained, fused into one pass over memory.
 
     AdamW shrinks the weights themselves (Loshchilov & Hutter 2019, arXiv:1711.05101); Adam adds the decay to the
     gradient, as an L2 penalty (Kingma & Ba 2015, arXiv:1412.6980). Vectors (biases, normalization) are spared the
-    decay, as in BERT.
+    decay, as in BERT. A smaller `beta2` forgets the size of earlier gradients sooner: 0.98 in Vaswani et al. 2017.
     """
     import torch
 
@@ -47,4 +47,4 @@ def build_optimizer(
         {"params": [p for p in trained if p.dim() < 2], "weight_decay": 0.0},
     ]
     kind = torch.optim.AdamW if name == "adamw" else torch.optim.Adam
-    return kind([g for g in groups if g["params"]], lr=0.0, fused=True)
+    return kind([g for g in groups if g["params"]], lr=0.0, betas=(0.9, beta2), fused=True)

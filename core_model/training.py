@@ -219,7 +219,9 @@ def _loop(
     task.model.to(accelerator.device)
     longest = int(sides_of(task.training).max(initial=0))
     choose_attention(task.model, device=accelerator.device, dtype=dtype, longest=longest)
-    optimizer = build_optimizer(task.model, name=options.optimizer, weight_decay=options.weight_decay)
+    optimizer = build_optimizer(
+        task.model, name=options.optimizer, weight_decay=options.weight_decay, beta2=options.beta2
+    )
     steps = (method or GradientStep)(options, task, accelerator, optimizer)
     average = None if options.ema is None else WeightAverage(task.model, options.ema)
     position = Position()

@@ -45,6 +45,12 @@ class TrainingOptions(MitigationOptions):
     optimizer: Literal["adamw", "adam"] = Field(
         "adamw", description="adamw: weight decay shrinks weights; adam: it is added to the gradient"
     )
+    beta2: float = Field(
+        0.999,
+        gt=0,
+        lt=1,
+        description="share of the old in Adam's mean of squared gradients; 0.98 is usual to translate",
+    )
     learning_rate: float | None = Field(
         None, gt=0, lt=1, description=f"peak rate; {FINE_TUNING_RATE:g} from a base, {FROM_SCRATCH_RATE:g} from scratch"
     )

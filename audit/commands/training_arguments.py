@@ -31,6 +31,7 @@ FLAGS: dict[str, list[Callable[[Command], Command]]] = {
     ],
     RATE: [
         click.option("--optimizer", metavar="adamw|adam", help="Default: adamw."),
+        click.option("--beta2", type=float, metavar="X", help="Of Adam; 0.98 is usual to translate. Default: 0.999."),
         click.option("--learning-rate", type=float, metavar="X",
                      help="Peak rate. Default: 5e-5 from a base, 5e-4 from scratch."),
         click.option("--schedule", metavar="linear|cosine|inverse-sqrt",

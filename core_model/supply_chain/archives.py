@@ -38,7 +38,7 @@ def open_zip(item: Item) -> Iterator[Issue | Item]:
         seen: set[str] = set()
         for member in members[:MOST_MEMBERS]:
             yield from _zip_names(item, member, seen)
-            if not member.is_dir():
+            if member.file_size or not member.filename.endswith("/"):  # a folder's name may have content, too
                 yield from _zip_member(item, archive, member)
         if len(members) > MOST_MEMBERS:
             yield _closed(item, f"{len(members):,} members, of which {MOST_MEMBERS:,} were looked at")

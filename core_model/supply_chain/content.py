@@ -64,7 +64,9 @@ class Item:
     depth: int = 0
 
     def read(self, count: int = LARGEST, *, at: int = 0) -> bytes:
-        """At most `count` bytes from byte `at` on."""
+        """At most `count` bytes from byte `at` on; none where a file that lies points to before or behind all files."""
+        if not 0 <= at < 2**63:
+            return b""
         self.stream.seek(at, SEEK_SET)
         return self.stream.read(count)
 

@@ -26,6 +26,11 @@ def scan_pickle(item: Item, *, at: int = 0, nested: int = 0) -> Iterator[Issue]:
     data = item.read(LARGEST, at=at)
     found = disassemble(data)
     if not _is_pickle(item.name, data, found):
+        if at == 0 and _is_named(item.name):
+            yield Issue(
+                Kind.NOT_LOOKED_INTO, Level.MEDIUM, item.name, 0, "it has the name of a pickle, and cannot be read as one",
+                "a reader that is less strict may open it", remove(item.name),
+            )  # fmt: skip
         return
     verdict = judge(data if found.broken else data[: found.end])
     level = verdict.level or (Level.MEDIUM if found.imports else Level.LOW)
@@ -43,8 +48,11 @@ def scan_pickle(item: Item, *, at: int = 0, nested: int = 0) -> Iterator[Issue]:
 
 def _is_pickle(name: str, data: bytes, found: Disassembly) -> bool:
     """A text may begin with what could be an operation: it counts when it would import, or has a pickle's name."""
-    named = PurePosixPath(name.lower()).suffix in PICKLES
-    return bool(found.imports) or (found.end > 0 and (data.startswith(PROTOCOLS) or named))
+    return bool(found.imports) or (found.end > 0 and (data.startswith(PROTOCOLS) or _is_named(name)))
+
+
+def _is_named(name: str) -> bool:
+    return PurePosixPath(name.lower()).suffix in PICKLES
 
 
 def _describe(item: Item, found: Disassembly, at: int, verdict: str) -> str:

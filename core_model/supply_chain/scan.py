@@ -90,20 +90,20 @@ def _is_text(entry: Entry) -> bool:
 
 
 def _scan_file(entry: Entry) -> Iterator[Issue]:
-    """All issues of one file."""
+    """All issues of one file; that looking at it fails is one, too, and keeps no other file from being looked at."""
     try:
         with open_regular(entry.path) as stream:
             item = Item(entry.name, stream, entry.size)
             yield from _look(item)
             yield from _by_name(item)
-    except OSError as error:
+        if entry.name.lower().endswith(".safetensors") and (issue := scan_safetensors(entry.path, entry.name)):
+            yield issue
+    except Exception as error:  # parsers of hostile bytes; what they raise is not known
         yield Issue(
-            Kind.NOT_LOOKED_INTO, Level.MEDIUM, entry.name, None, f"it cannot be read ({error.strerror or error})",
-            "what is in it is not known", "make it readable, and scan again",
+            Kind.NOT_LOOKED_INTO, Level.MEDIUM, entry.name, None,
+            f"looking at it failed ({getattr(error, 'strerror', None) or type(error).__name__})",
+            "what is in it is not known", "make it readable and scan again, or fetch it again",
         )  # fmt: skip
-        return
-    if entry.name.lower().endswith(".safetensors") and (issue := scan_safetensors(entry.path, entry.name)):
-        yield issue
 
 
 def _by_name(item: Item) -> Iterator[Issue]:

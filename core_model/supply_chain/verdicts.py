@@ -52,7 +52,7 @@ def _picklescan(data: bytes) -> str:
     from picklescan.scanner import scan_pickle_bytes
 
     try:
-        with _quiet("picklescan"):
+        with _quiet():
             result = scan_pickle_bytes(io.BytesIO(data), "pickle")
     except Exception as error:  # a parser of hostile bytes; a crash is an answer
         return f"cannot be read ({type(error).__name__})"
@@ -66,19 +66,21 @@ def _fickling(data: bytes) -> str:
     from fickling.fickle import StackedPickle
 
     try:
-        pickles = StackedPickle.load(io.BytesIO(data), fail_on_decode_error=False)
-        worst = max((check_safety(one).severity for one in pickles), default=Severity.LIKELY_SAFE)
+        with _quiet():
+            pickles = StackedPickle.load(io.BytesIO(data), fail_on_decode_error=False)
+            worst = max((check_safety(one).severity for one in pickles), default=Severity.LIKELY_SAFE)
     except Exception:
         return "cannot be read"
     return str(worst.name)
 
 
 @contextlib.contextmanager
-def _quiet(name: str) -> Iterator[None]:
-    """Without the scanner's own lines on stderr: what it finds is told by us."""
-    logger = logging.getLogger(name)
+def _quiet() -> Iterator[None]:
+    """Without the scanners' own lines on stderr: what they find is told by us."""
+    logger = logging.getLogger("picklescan")
     before, logger.disabled = logger.disabled, True
     try:
-        yield
+        with contextlib.redirect_stderr(io.StringIO()), contextlib.redirect_stdout(io.StringIO()):
+            yield
     finally:
         logger.disabled = before

@@ -84,3 +84,16 @@ def test_what_is_frozen_is_no_business_of_the_optimizer():
     model[0].requires_grad_(False)
     known = {id(p) for group in build_optimizer(model, weight_decay=0.1).param_groups for p in group["params"]}
     assert known == {id(p) for p in model[1].parameters()}
+
+
+def test_the_second_moment_forgets_as_fast_as_it_is_told():
+    import torch
+
+    model = torch.nn.Linear(2, 1)
+    optimizer = build_optimizer(model, weight_decay=0.0, beta2=0.5)
+    for gradient in (1.0, 3.0):
+        for parameter in model.parameters():
+            parameter.grad = torch.full_like(parameter, gradient)
+        optimizer.step()
+    squares = optimizer.state[model.weight]["exp_avg_sq"]
+    assert torch.allclose(squares, torch.full_like(squares, 0.5 * (0.5 * 1.0) + 0.5 * 9.0))
