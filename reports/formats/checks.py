@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from dataclasses import dataclass
+from typing import Any
 
 from reports.document import states
 from reports.document.states import State
@@ -34,7 +35,12 @@ class Check:
 
 def checks(record: Record) -> list[Check]:
     """Every check, in the order of the record."""
-    return [check for audit in record.audits for check in _checks_of(audit)]
+    return [check for _, found in by_audit(record) for check in found]
+
+
+def by_audit(record: Record) -> list[tuple[AuditResult, list[Check]]]:
+    """The audits in order, each with its own checks."""
+    return [(audit, list(_checks_of(audit))) for audit in record.audits]
 
 
 def _checks_of(audit: AuditResult) -> Iterator[Check]:
@@ -75,6 +81,26 @@ def _value(metric: Metric) -> str:
         return f"{value} (no interval{f': {said(metric.reason)}' if metric.reason else ''})"
     method = f", {said(metric.interval_method, longest=100)}" if metric.interval_method else ""
     return f"{value} ({metric.confidence * 100:g}% interval {interval}{method})"
+
+
+def number_object(metric: Metric) -> dict[str, Any]:
+    """A number as JSON: all that a reader needs to judge it. Absent is null, with the reason."""
+    return {
+        "metric": said(metric.name, longest=200),
+        "slice": {said(k, longest=200): said(v, longest=200) for k, v in metric.slice.items()},
+        "value": metric.value,
+        "interval": list(metric.interval) if metric.interval else None,
+        "confidence": metric.confidence,
+        "intervalMethod": said(metric.interval_method) if metric.interval_method else None,
+        "n": metric.n,
+        "unit": said(metric.unit, longest=200),
+        "better": metric.better,
+        "limit": metric.limit,
+        "limitSource": said(metric.limit_source) if metric.limit_source else None,
+        "verdict": states.of_metric(metric).word,
+        "rowsNeeded": metric.rows_needed,
+        "reason": said(metric.reason) if metric.reason else None,
+    }
 
 
 def stays_broken(metric: Metric) -> bool:

@@ -16,9 +16,8 @@ import uuid
 from typing import Any
 
 from reports.errors import LibraryMissing
-from reports.formats.checks import SEAL_WORDS, checks, run_state, seal
+from reports.formats.checks import SEAL_WORDS, checks, number_object, run_state, seal
 from reports.formats.names import Names, said
-from reports.formats.sarif import number_object
 from reports.formats.times import moment
 from reports.record import AuditResult, DataFacts, Finding, Record, Status
 

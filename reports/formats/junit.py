@@ -13,10 +13,10 @@ from xml.etree import ElementTree as ET
 
 from reports.document import states
 from reports.document.states import State
-from reports.formats.checks import SEAL_WORDS, Check, checks, run_state, seal
+from reports.formats.checks import SEAL_WORDS, Check, by_audit, run_state, seal
 from reports.formats.names import Names, said
 from reports.formats.times import moment
-from reports.record import AuditResult, Record
+from reports.record import Record
 
 Case = tuple[str, State, str]  # name, state, sentence
 
@@ -26,7 +26,7 @@ def junit_xml(record: Record) -> str:
     names = Names()
     root = ET.Element("testsuites", name="aboveboard")
     _suite(root, "aboveboard", _run_cases(record), properties=_properties(record), started=moment(record))
-    for audit, found in _by_audit(record):
+    for audit, found in by_audit(record):
         cases = [(_case_name(check, names), check.state, check.sentence) for check in found if check.limited]
         others = [f"{_case_name(c, names)}: {c.sentence}" for c in found if not c.limited]
         seconds = audit.cost.seconds if audit.cost.seconds >= 0 else None
@@ -35,11 +35,6 @@ def junit_xml(record: Record) -> str:
         root.set(kind, str(sum(int(suite.get(kind, "0")) for suite in root)))
     ET.indent(root)
     return '<?xml version="1.0" encoding="UTF-8"?>\n' + ET.tostring(root, encoding="unicode") + "\n"
-
-
-def _by_audit(record: Record) -> list[tuple[AuditResult, list[Check]]]:
-    found = checks(record)
-    return [(audit, [check for check in found if check.audit is audit]) for audit in record.audits]
 
 
 def _run_cases(record: Record) -> list[Case]:

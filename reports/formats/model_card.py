@@ -13,10 +13,9 @@ import re
 from typing import Any
 
 from reports.document import states
-from reports.formats.checks import SEAL_WORDS, Check, checks, run_state, seal
+from reports.formats.checks import SEAL_WORDS, Check, checks, number_object, run_state, seal
 from reports.formats.markdown import inert, table
 from reports.formats.names import said
-from reports.formats.sarif import number_object
 from reports.record import AuditResult, Finding, Record, Status
 
 HEADING = "## Responsible AI audit"

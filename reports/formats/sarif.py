@@ -18,7 +18,16 @@ from typing import Any
 
 from reports.document import states
 from reports.document.states import State
-from reports.formats.checks import SEAL_WORDS, Check, checks, run_state, seal, stays_broken
+from reports.formats.checks import (
+    SEAL_WORDS,
+    Check,
+    by_audit,
+    checks,
+    number_object,
+    run_state,
+    seal,
+    stays_broken,
+)
 from reports.formats.names import Names, said
 from reports.formats.times import moment
 from reports.record import AuditResult, Finding, Metric, Record, Severity, Status, Verdict
@@ -47,8 +56,8 @@ def sarif_json(record: Record) -> str:
     names = Names()
     rules: dict[str, Rule] = {}
     results = []
-    for audit in record.audits:
-        for rule, result in _results_of(record, audit, names):
+    for audit, found in by_audit(record):
+        for rule, result in _results_of(record, audit, found, names):
             rules.setdefault(rule.id, rule)
             results.append({"ruleId": rule.id, "ruleIndex": list(rules).index(rule.id), **result})
     driver = {
@@ -66,9 +75,10 @@ def sarif_json(record: Record) -> str:
     return json.dumps({"$schema": SCHEMA, "version": "2.1.0", "runs": [run]}, ensure_ascii=False, indent=2) + "\n"
 
 
-def _results_of(record: Record, audit: AuditResult, names: Names) -> list[tuple[Rule, dict[str, Any]]]:
+def _results_of(
+    record: Record, audit: AuditResult, found: list[Check], names: Names
+) -> list[tuple[Rule, dict[str, Any]]]:
     scope, concern = names.of(audit.id), said(audit.concern, longest=100)
-    found = [check for check in checks(record) if check.audit is audit]
     by_key = {metric.key: metric for metric in audit.metrics}
     results = []
     for finding in audit.findings:
@@ -148,26 +158,6 @@ def message(text: str) -> str:
     """Text that holds no placeholder (3.11.5), no link (3.11.6) and no tag (3.11.3): doubled, and parted by a space."""
     parted = _TAG.sub("< ", text.replace("](", "] ("))
     return parted.replace("{", "{{").replace("}", "}}")
-
-
-def number_object(metric: Metric) -> dict[str, Any]:
-    """A number as JSON: all that a reader needs to judge it. Absent is null, with the reason."""
-    return {
-        "metric": said(metric.name, longest=200),
-        "slice": {said(k, longest=200): said(v, longest=200) for k, v in metric.slice.items()},
-        "value": metric.value,
-        "interval": list(metric.interval) if metric.interval else None,
-        "confidence": metric.confidence,
-        "intervalMethod": said(metric.interval_method) if metric.interval_method else None,
-        "n": metric.n,
-        "unit": said(metric.unit, longest=200),
-        "better": metric.better,
-        "limit": metric.limit,
-        "limitSource": said(metric.limit_source) if metric.limit_source else None,
-        "verdict": states.of_metric(metric).word,
-        "rowsNeeded": metric.rows_needed,
-        "reason": said(metric.reason) if metric.reason else None,
-    }
 
 
 def _described(rule: Rule) -> dict[str, Any]:
