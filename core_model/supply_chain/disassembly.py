@@ -51,14 +51,19 @@ class Disassembly:
     embedded: list[tuple[int, bytes]] = field(default_factory=list)
 
 
-def disassemble(data: bytes) -> Disassembly:
-    """Read pickles from the first byte on, until what follows is none."""
+def disassemble(data: bytes, *, named: bool = False) -> Disassembly:
+    """Read pickles from the first byte on, until what follows is none.
+
+    Args:
+        named: the file says that it is a pickle; otherwise a first import counts only where something is called or the
+            end is reached, for a text may begin like an import.
+    """
     found = Disassembly()
     while found.end < len(data) and found.broken is None:
         start = found.end
         one = _one(data, start)
-        is_pickle = data[start : start + 2] in PROTOCOLS or (one.imports and one.calls) or one.broken is None
-        if not is_pickle:
+        runs = bool(one.imports) and (one.calls or named)
+        if not (runs or one.broken is None or data[start : start + 2] in PROTOCOLS):
             break
         found.imports += one.imports
         found.calls |= one.calls
@@ -96,6 +101,11 @@ class _Machine:
 
     def step(self, operation: Any, argument: Any, at: int, found: Disassembly) -> None:
         name, stack = operation.name, self.stack
+        if name in ("GLOBAL", "INST"):
+            module, _, attribute = str(argument).partition(" ")
+            found.imports.append(Import(module, attribute, at))
+        elif name in EXTENSIONS:
+            found.imports.append(Import("copyreg", f"extension {argument}", at))
         if name == "MEMOIZE":
             self.memo[len(self.memo)] = stack[-1]
         elif name in PUTS:
@@ -110,11 +120,6 @@ class _Machine:
             stack.append(None)
         else:
             self._generic(operation, argument)
-        if name in ("GLOBAL", "INST"):
-            module, _, attribute = str(argument).partition(" ")
-            found.imports.append(Import(module, attribute, at))
-        elif name in EXTENSIONS:
-            found.imports.append(Import("copyreg", f"extension {argument}", at))
         found.calls |= name in CALLS
         if isinstance(argument, bytes | bytearray) and bytes(argument[:2]) in PROTOCOLS and len(argument) > 3:
             found.embedded.append((at, bytes(argument)))

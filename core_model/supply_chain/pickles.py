@@ -24,11 +24,11 @@ MOST_NESTED = 3
 def scan_pickle(item: Item, *, at: int = 0, nested: int = 0) -> Iterator[Issue]:
     """The issue of an item that holds a pickle from byte `at` on, and those of pickles that stand inside it."""
     data = item.read(LARGEST, at=at)
-    found = disassemble(data)
+    found = disassemble(data, named=_is_named(item.name))
     if not _is_pickle(item.name, data, found):
         if at == 0 and _is_named(item.name):
             yield Issue(
-                Kind.NOT_LOOKED_INTO, Level.MEDIUM, item.name, 0, "it has the name of a pickle, and cannot be read as one",
+                Kind.NOT_LOOKED_INTO, Level.MEDIUM, item.name, 0, "a pickle by its name that cannot be read as one",
                 "a reader that is less strict may open it", remove(item.name),
             )  # fmt: skip
         return

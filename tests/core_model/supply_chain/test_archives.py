@@ -108,7 +108,7 @@ def test_a_pickle_behind_a_wrong_checksum_a_flag_or_a_second_name_is_found(tmp_p
 
 
 def test_a_file_that_is_two_things_at_once_is_found(tmp_path):
-    (tmp_path / "model.bin").write_bytes(b"some text\n" + zipped(data=STACKED))
+    (tmp_path / "README.md").write_bytes(b"some text\n" + zipped(data=STACKED))
     kinds = {issue.kind for issue in issues_of(tmp_path)}
     assert kinds == {"archive", "pickle"}
 

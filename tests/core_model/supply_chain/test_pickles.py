@@ -127,3 +127,34 @@ def test_without_the_scanners_it_is_told_and_not_judged(tmp_path, monkeypatch):
     [issue] = scan.issues
     assert issue.level is Level.MEDIUM and "posix.system" in issue.what
     assert "pip install 'aboveboard[security]'" in scan.unjudged
+
+
+@pytest.mark.parametrize("start", [b"I0x10\n0", b"\x80\x04I0x10\n0", b"\xff"])
+def test_a_pickle_that_cannot_be_read_here_is_told_by_its_name(tmp_path, start):
+    (tmp_path / "pytorch_model.bin").write_bytes(start + SYSTEM)  # Python reads 0x10; its disassembler does not
+    [issue] = issues_of(tmp_path)
+    assert issue.level in (Level.MEDIUM, Level.HIGH)
+
+
+def test_what_breaks_off_is_told_as_such(tmp_path):
+    (tmp_path / "a.pkl").write_bytes(ORDERED[:-3])
+    [issue] = issues_of(tmp_path)
+    assert issue.level is Level.MEDIUM and "nobody can tell what follows" in issue.what
+
+
+def test_changed_bytes_never_stop_the_scan(tmp_path, capfd):
+    random = np.random.default_rng(0)
+    seeds = [
+        *EVIL.values(),
+        ORDERED,
+        zipped(a=STACKED, b=b"x" * 50),
+        tarred((TarInfo("a"), STACKED)),
+        gzip.compress(SYSTEM),
+    ]
+    for _ in range(150):
+        data = bytearray(seeds[random.integers(len(seeds))])
+        for at in random.integers(len(data), size=4):
+            data[at] = random.integers(256)
+        (tmp_path / "model.bin").write_bytes(data)
+        assert not [issue for issue in issues_of(tmp_path) if "looking at it failed" in issue.what], bytes(data)
+    assert capfd.readouterr() == ("", "")
