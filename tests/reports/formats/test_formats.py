@@ -34,16 +34,19 @@ def test_the_same_record_gives_the_same_bytes(name):
 
 def test_another_process_gives_the_same_bytes_too(record_file, tmp_path):
     """Hash seeds differ between processes: an order taken from a set would show."""
-    code = "import sys; from audit.main import run; sys.exit(run(sys.argv[1:]))"
+    code = (
+        "import sys; from audit.main import run; source, folder, *names = sys.argv[1:]; "
+        "codes = [run(['report', '--from', source, '--format', n, '--out', f'{folder}/{n}']) for n in names]; "
+        "sys.exit(max(codes))"
+    )
+    command = [sys.executable, "-c", code, str(record_file), str(tmp_path), *MACHINE]
+    done = subprocess.run(command, capture_output=True, text=True, check=False)
+    assert done.returncode == 0, done.stderr
     for name in MACHINE:
-        out = tmp_path / f"{name}.out"
-        arguments = ["report", "--from", str(record_file), "--format", name, "--out", str(out)]
-        done = subprocess.run([sys.executable, "-c", code, *arguments], capture_output=True, text=True, check=False)
-        assert done.returncode == 0, done.stderr
-        assert out.read_bytes() == render(sealed_record(), name)
+        assert (tmp_path / name).read_bytes() == render(sealed_record(), name)
 
 
-@pytest.mark.parametrize("name", FORMATS)
+@pytest.mark.parametrize("name", MACHINE)
 def test_the_command_writes_beside_the_record_under_the_name_that_readers_expect(record_file, name, capsys):
     assert run(["report", "--from", str(record_file), "--format", name, "--json"]) == 0
     answer = json.loads(capsys.readouterr().out)
