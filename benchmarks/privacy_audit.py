@@ -45,7 +45,7 @@ def main(arguments: Sequence[str] | None = None) -> None:
     parser.add_argument("--json", action="store_true")
     given = parser.parse_args(arguments)
     with TemporaryDirectory(prefix="aboveboard-audit-") as folder:
-        base = open_checkpoint(write_checkpoint(Path(folder) / "base", hidden=64, layers=1))
+        base = open_checkpoint(write_checkpoint(Path(folder) / "base", hidden=128, layers=1))
         bounds: dict[str, list[float]] = {"silent": [], "honest": []}
         for run in range(given.runs):
             for way, found in bounds.items():

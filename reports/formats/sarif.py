@@ -36,7 +36,7 @@ SCHEMA = "https://docs.oasis-open.org/sarif/sarif/v2.1.0/errata01/os/schemas/sar
 RECORD_FILE = "audit.json"  # a model has no line of source; the record is the file that a reader opens
 
 _LEVEL = {Severity.HIGH: "error", Severity.MEDIUM: "warning", Severity.LOW: "note"}
-_PRESSING = (Verdict.FAIL, Verdict.INCONCLUSIVE, Verdict.PASS)
+_PRESSING = (Verdict.FAIL, Verdict.INCONCLUSIVE)  # a limit that holds is not what a finding is about
 _TAG = re.compile(r"<(?=[A-Za-z/!?])")
 _ATTENTION = (states.FAIL, states.INCONCLUSIVE, states.NOT_MEASURED, states.ERRORED)
 
