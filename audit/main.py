@@ -24,7 +24,7 @@ COMMANDS = {
     "compress": "Make a checkpoint smaller, and measure what that gains and costs.",
     "export": "Write a checkpoint as ONNX, held against torch on real rows.",
     "package": "Put a checkpoint into one folder that is ready to share.",
-    "report": "Build a report again from audit.json, or take the record out of one.",
+    "report": "Write a record as a report or for machines, or take it out of a report.",
     "compare": "Compare two records, row by row where they share rows.",
     "explain": "Show which words made the model say so.",
     "scan": "Look at a folder's files before opening it: pickles, code, traps, secrets.",
