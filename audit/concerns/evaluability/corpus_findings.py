@@ -45,13 +45,14 @@ def _no_better_than_baseline(
     gain = next(m for m in metrics if m.name == f"{primary.name}_gain_over_baseline")
     if gain.value is None or (gain.interval is not None and gain.interval[0] > 0):
         return []
+    is_worse = gain.interval is not None and gain.interval[1] < 0
     own, theirs = by_key[primary.name], next(m for m in metrics if m.name == primary.name and m.slice == gain.slice)
     return [
         Finding(
             id="evaluability-no-better-than-baseline",
             severity=Severity.HIGH if gain.verdict is Verdict.FAIL else Severity.MEDIUM,
-            statement=f"The model cannot be told from a system without a model ({gain.slice['system']}): its "
-            f"{primary.name} is {_shown(own)}, that system's {_shown(theirs)}.",
+            statement=f"The model {'is worse than' if is_worse else 'cannot be told from'} a system without a model "
+            f"({gain.slice['system']}): its {primary.name} is {_shown(own)}, that system's {_shown(theirs)}.",
             metrics=[own.key, theirs.key, gain.key],
             mitigation=Mitigation(
                 command=train_command(subject, "--epochs 4"),
