@@ -84,11 +84,11 @@ def no_noise() -> Iterator[None]:
         add_noise(self)
         self.noise_multiplier = multiplier
 
-    Optimizer.add_noise = silent  # type: ignore[method-assign]
+    Optimizer.add_noise = silent
     try:
         yield
     finally:
-        Optimizer.add_noise = add_noise  # type: ignore[method-assign]
+        Optimizer.add_noise = add_noise
 
 
 def nulls(draws: int, canaries: int) -> float:
