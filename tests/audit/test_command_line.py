@@ -185,7 +185,9 @@ def test_audits_and_plan_answer_in_json(checkpoint, data, tmp_path, capsys):
 
 
 def spawn(*arguments: str, **more) -> subprocess.Popen:
-    code = "from audit.main import main; main()"
+    # A shell that puts its work into the background lets it ignore Ctrl-C.
+    heeding = "import signal; signal.signal(signal.SIGINT, signal.default_int_handler)"
+    code = f"{heeding}; from audit.main import main; main()"
     environment = {**os.environ, "PYTHONUNBUFFERED": "1"}
     return subprocess.Popen(
         [sys.executable, "-c", code, *arguments], env=environment, stderr=subprocess.PIPE, text=True, **more

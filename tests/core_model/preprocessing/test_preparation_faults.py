@@ -132,7 +132,8 @@ def test_an_interrupted_run_leaves_no_output(tmp_path, how):
     pipe = tmp_path / "rows.jsonl"
     write(tmp_path, ({"text": f"row {i} of many"} for i in range(500)))
     code = (
-        "import sys, core_model.data_reading as r\n"
+        # A shell that puts its work into the background lets it ignore Ctrl-C.
+        "import signal; signal.signal(signal.SIGINT, signal.default_int_handler)\n"
         "from core_model.preprocessing import intake, prepare\n"
         "true = intake.text_of\n"
         "def slow(row, column, source, number):\n"
