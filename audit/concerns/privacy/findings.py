@@ -6,7 +6,6 @@ colours the numbers.
 
 from __future__ import annotations
 
-import shlex
 from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
@@ -27,16 +26,14 @@ SHOWN = 10
 
 def private_training(subject: Subject, *more: str) -> str:
     """`aboveboard train --private` from the base of this checkpoint: its own weights have seen the rows."""
-    base = (subject.checkpoint.training_record or {}).get("base")
-    name = base.get("name") if isinstance(base, dict) else None
     flags = " ".join(more or ("--epsilon 8", "--canaries 1000"))
     return (
-        f"aboveboard train --task {subject.task} --base {shlex.quote(name) if isinstance(name, str) else 'BASE'} "
+        f"aboveboard train --task {subject.task} --base BASE "
         f"--data TRAIN_FILE {column_flags(subject)} --private {flags} --out private"
     )
 
 
-BASE = "--base is the checkpoint that this one was trained from: its own weights remember the rows"
+BASE = "BASE is the checkpoint that this one was trained from: its own weights remember the rows"
 
 
 def leaks(
