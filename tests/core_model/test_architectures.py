@@ -91,3 +91,11 @@ def test_many_scripts_do_not_spend_the_whole_vocabulary_on_letters():
     tokenizer = train_tokenizer([*texts, *["good bad good"] * 50], Architecture(vocabulary=200))
     assert len(tokenizer) <= 200
     assert "good" in tokenizer.get_vocab()
+
+
+@pytest.mark.parametrize("tokenizer", ["bpe", "unigram"])
+def test_every_kind_of_tokenizer_is_the_same_each_time(tokenizer):
+    architecture = Architecture(kind="encoder-decoder", tokenizer=tokenizer, vocabulary=400)
+    texts = list(planted_table(400).texts)
+    first, again = (train_tokenizer(texts, architecture).backend_tokenizer.to_str() for _ in range(2))
+    assert first == again
