@@ -69,6 +69,7 @@ class BookKeeper:
     def __init__(self, model: nn.Module) -> None:
         self.model = model
         self.parameters = {name: p for name, p in model.named_parameters() if p.requires_grad}
+        self._trained = {id(parameter) for parameter in self.parameters.values()}
         self._books: dict[int, Book] = {}
         self._rows: int | None = None
         relative = relative_attentions(model)
@@ -78,10 +79,10 @@ class BookKeeper:
             trained = any(p.requires_grad for p in layer.parameters(recurse=False))
             if trained and name not in relative and type(layer) in RULES:
                 self._undo.append(layer.register_forward_hook(self._watch(name)).remove)
-        for name, attention in relative.items():
+        for attention in relative.values():
             weight = attention.relative_attention_bias.weight
             if weight.requires_grad:
-                self._undo.append(spread_over_rows(attention, lambda: self._rows, self._note_of(weight, name)))
+                self._undo.append(spread_over_rows(attention, lambda: self._rows, self._note_of(weight)))
 
     def aside(self) -> AbstractContextManager[None]:
         """Ordinary backward passes are not watched anyway."""
@@ -162,12 +163,8 @@ class BookKeeper:
             if id(parameter) in self._trained:
                 self._books.setdefault(id(parameter), Book()).note(found)
 
-    def _note_of(self, parameter: torch.Tensor, name: str) -> Callable[[torch.Tensor], None]:
+    def _note_of(self, parameter: torch.Tensor) -> Callable[[torch.Tensor], None]:
         return lambda found: self._books.setdefault(id(parameter), Book()).note(found)
-
-    @property
-    def _trained(self) -> set[int]:
-        return {id(parameter) for parameter in self.parameters.values()}
 
 
 def refuse_without_rule(model: nn.Module, *, spared: Sequence[str] | set[str] = ()) -> None:
