@@ -1,1 +1,1 @@
-"""Train one model across clients that never share their text. Nothing works here yet."""
+"""Federated training: one model across clients that never share their text. Flower is the engine."""
