@@ -9,6 +9,8 @@
                            than chance
     occlusion              what is lost without the word (Zeiler and Fergus 2014, arXiv:1311.2901)
     shapley-sampling       what the word adds to random sets of the others (Strumbelj and Kononenko 2010, JMLR 11:1)
+    attention-rollout      how much of the word could have reached the head through the attention of all layers (Abnar
+                           and Zuidema 2020, arXiv:2005.00928); it knows no class and no sign, and proves no reason
 
 Some methods run on a Transformer and give wrong numbers without an error; they are refused, with the reason.
 """
@@ -28,13 +30,14 @@ from core_model.errors import OptionUnfit
 if TYPE_CHECKING:
     from core_model.prediction import Predictor
 
-METHODS = ("integrated-gradients", "input-x-gradient", "occlusion", "shapley-sampling")
+METHODS = ("integrated-gradients", "input-x-gradient", "occlusion", "shapley-sampling", "attention-rollout")
 REFUSED = {
     "deeplift": "it has no rule for the softmax and the layer normalization of a Transformer: it runs without an error "
     "and its scores miss what they must sum to by more than the whole sum",
     "layer-gradcam": "it sums over the tokens instead of over the embedding, so that no token has a score of its own",
     "lrp": "it has no rule for embeddings and for attention: it stops with an error, or goes through them wrongly",
 }
+WITHOUT_SIGN = ("attention-rollout",)  # scores say how much, not for or against what
 STEPS = (8, 20, 50)  # nodes on the way; a text whose scores do not yet add up goes on to the next
 TOLERANCE = 0.02  # completeness error allowed, in units of the score
 PERMUTATIONS = 5
@@ -46,7 +49,7 @@ class Attribution:
 
     Attributes:
         worded: the words.
-        scores: (words,) float64, in units of the score; sub-words are summed.
+        scores: (words,) float64, in units of the score; sub-words are summed. Of WITHOUT_SIGN: shares of 1.
         method: one of METHODS.
         target: index of the class.
         score: the class's score for the text (its probability).
@@ -112,6 +115,8 @@ def attribute(
         return input_x_gradient(path, targets)
     if method == "occlusion":
         return occlusion(predictor, path.worded, targets)
+    if method == "attention-rollout":
+        return attention_rollout(path, targets)
     if random is None:
         raise ValueError("shapley-sampling draws permutations: it needs random=")
     return shapley_sampling(predictor, path.worded, targets, permutations=permutations, random=random)
@@ -247,6 +252,21 @@ def shapley_sampling(
         whole = float(along[-1]) if permutations else 0.0
         found.append(Attribution(text, values, "shapley-sampling", int(targets[row]), whole, completeness_error=0.0))
     return found
+
+
+def attention_rollout(path: EmbeddingPath, targets: np.ndarray) -> list[Attribution]:
+    """The share of each word in what the model's head reads, by the attention of all layers; the same for every class.
+
+    Raises: TaskUnfit for models of two stacks, and for those that keep no attention weights.
+    Source: Abnar and Zuidema 2020, arXiv:2005.00928, section 3.
+    """
+    from core_model.attention_maps import attention_of, rollout
+
+    scores, _ = path.ask(np.arange(len(path)), np.ones(len(path)), targets, gradients=False)
+    return [
+        _attribution(path, row, found.reads @ rollout(found.weights), targets, scores[row], "attention-rollout")
+        for row, found in enumerate(attention_of(path))
+    ]
 
 
 def _answers(

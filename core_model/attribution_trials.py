@@ -8,7 +8,8 @@ input hardly moves is unstable (Yeh et al. 2019, arXiv:1901.09392).
 from __future__ import annotations
 
 import copy
-from collections.abc import Sequence
+import re
+from collections.abc import Collection, Sequence
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -19,12 +20,19 @@ from core_model.attribution_path import EmbeddingPath
 if TYPE_CHECKING:
     from core_model.prediction import Predictor
 
+_BLOCK = re.compile(r"((?:encoder\.|decoder\.)?\w+\.\d+)\.")  # a module in a list: layer.3, h.11, decoder.block.0
 
-def randomized(predictor: Predictor, random: np.random.Generator) -> Predictor:
+
+def randomized(
+    predictor: Predictor, random: np.random.Generator, *, parameters: Collection[str] | None = None
+) -> Predictor:
     """The same predictor over a copy of the model in which the entries of every weight tensor were shuffled.
 
     Shuffled, not drawn anew: each tensor keeps its scale, so that the copy is a working network that learned nothing.
     The copy costs the model's memory once more. Source: Adebayo et al. 2018, arXiv:1810.03292.
+
+    Args:
+        parameters: names of those that are shuffled; None: all of them.
     """
     import torch
 
@@ -36,11 +44,45 @@ def randomized(predictor: Predictor, random: np.random.Generator) -> Predictor:
     forward.short = forward.model
     generator = torch.Generator().manual_seed(int(random.integers(2**62)))
     with torch.no_grad():
-        for parameter in forward.model.parameters():
+        for name, parameter in forward.model.named_parameters():
+            if parameters is not None and name not in parameters:
+                continue
             order = torch.randperm(parameter.numel(), generator=generator).to(parameter.device)
             parameter.copy_(parameter.flatten()[order].view_as(parameter))
     twin.forward = forward
     return twin
+
+
+def layers_from_the_top(names: Sequence[str]) -> list[tuple[str, list[str]]]:
+    """Parameters by layer, in the order of the cascading randomization: the head, the blocks from the last, embeddings.
+
+    Args:
+        names: of the model's parameters, in the order of the computation.
+    Returns: (what it is called, names of its parameters); a block is named by its list and number, "layer.5".
+    """
+    groups: dict[str, list[str]] = {}
+    seen_block = False
+    for name in names:
+        block = _BLOCK.search(name)
+        seen_block = seen_block or block is not None
+        groups.setdefault(block.group(1) if block else "head" if seen_block else "embeddings", []).append(name)
+    order = [name for name in groups if name not in ("head", "embeddings")]
+    return [(name, groups[name]) for name in ["head", *reversed(order), "embeddings"] if name in groups]
+
+
+def cascade(stages: Sequence[tuple[str, list[str]]], most: int) -> list[tuple[str, set[str]]]:
+    """What is random after each stage, from the top: at most so many stages, evenly apart, the last one always.
+
+    Source: Adebayo et al. 2018, arXiv:1810.03292, section 3.1.
+    """
+    last = len(stages) - 1
+    chosen = {last} if most == 1 else set(np.linspace(0, last, min(most, last + 1)).round().astype(int).tolist())
+    found, gone = [], set[str]()
+    for place, (name, parameters) in enumerate(stages):
+        gone = gone | set(parameters)
+        if place in chosen:
+            found.append((name, gone))
+    return found
 
 
 def infidelity(

@@ -1,11 +1,13 @@
 """Explainability: are the explanations of this model's answers true, and what does it lean on?
 
-What it measures  Which words made the model say so, by integrated gradients, input x gradient and occlusion, and
-                  whether that is true: comprehensiveness and sufficiency (what is lost when the highest-ranked words
-                  are deleted, and when only they are left), each held against a random order of the same words and
-                  against integrated gradients of a copy with shuffled weights; infidelity, sensitivity and
-                  completeness error; rank agreement between methods. And the words that move the answers most, with
-                  the proof: how many answers change when the word is deleted.
+What it measures  Which words made the model say so, by integrated gradients, input x gradient, occlusion and
+                  attention rollout, and whether that is true: comprehensiveness and sufficiency (what is lost when the
+                  highest-ranked words are deleted, and when only they are left), each held against a random order of
+                  the same words and against integrated gradients of a copy with shuffled weights, all at once and
+                  layer by layer from the head; infidelity, sensitivity and completeness error; rank agreement between
+                  methods; where each attention head looks. And the words that move the answers most, identity terms
+                  among them, with the proof: how many answers change when the word is deleted, or becomes its
+                  counterpart.
 How to read it    Comprehensiveness alone says little, for deleting any words hurts: read the difference to the random
                   order. Where its interval holds 0, the method is not shown to be faithful on this model, and its
                   pictures are decoration. A rank correlation near 0 with the shuffled copy is as it should be. Methods
@@ -19,7 +21,7 @@ How to read it    Comprehensiveness alone says little, for deleting any words hu
 How to mend it    Show the method that beats the random order: `aboveboard explain CHECKPOINT --text "..." --method M`.
                   For a word that should not decide: train on rows augmented by its deletion, and audit again.
 Source            Sundararajan et al. 2017, arXiv:1703.01365; DeYoung et al. 2020, arXiv:1911.03429; Adebayo et al.
-                  2018, arXiv:1810.03292; Yeh et al. 2019, arXiv:1901.09392.
+                  2018, arXiv:1810.03292; Yeh et al. 2019, arXiv:1901.09392; Abnar and Zuidema 2020, arXiv:2005.00928.
 """
 
 from __future__ import annotations
@@ -30,6 +32,8 @@ from typing import TYPE_CHECKING
 import numpy as np
 from pydantic import Field, field_validator
 
+from audit.concerns.explainability.attention import attention_figure
+from audit.concerns.explainability.cascade import cascade_figure, cascade_metrics
 from audit.concerns.explainability.faithfulness import (
     ERASER,
     PROBABILITY,
@@ -64,7 +68,9 @@ from core_model.attribution import (
     PERMUTATIONS,
     STEPS,
     TOLERANCE,
+    WITHOUT_SIGN,
     Attribution,
+    attention_rollout,
     input_x_gradient,
     integrated_gradients,
     occlusion,
@@ -89,7 +95,7 @@ class ExplainabilityOptions(Options):
 
     rows: int = Field(100, ge=2, description="rows that are explained, drawn at random; more narrow every interval")
     methods: tuple[str, ...] = Field(
-        ("integrated-gradients", "input-x-gradient", "occlusion"),
+        ("integrated-gradients", "input-x-gradient", "occlusion", "attention-rollout"),
         description="attribution methods on trial beside integrated-gradients, which always is",
     )
     tolerance: float = Field(
@@ -98,9 +104,15 @@ class ExplainabilityOptions(Options):
     stability_rows: int = Field(
         15, ge=2, description="of those rows, how many are held to infidelity and sensitivity, which cost most"
     )
+    cascade_stages: int = Field(
+        4, ge=0, description="stages of the layer-by-layer randomization, from the head to the embeddings; 0: none"
+    )
     top_words: int = Field(10, ge=0, le=100, description="influential words that are shown and deleted")
     words: tuple[str, ...] = Field(
         (), description="words looked at whatever their influence, such as names of groups; none by default"
+    )
+    identity_words: int = Field(
+        3, ge=0, description="identity terms of the most rows that are looked at whatever their influence"
     )
     deletion_rows: int = Field(100, ge=1, description="rows in which each word is deleted, at most")
     resamples: int = Field(2000, ge=200, description="resamples of the bootstrap; fewer are quicker and rougher")
@@ -138,7 +150,10 @@ def planned_passes(size: Size, options: ExplainabilityOptions) -> Mapping[str, i
         "explained texts without some words": deletions,
         "texts near explained ones": stable
         * (PERTURBATIONS * len(options.methods) + (NEIGHBOURS + 1) * (STEPS[0] + 2)),
-        "texts without an influential word": options.top_words * min(options.deletion_rows, size.rows),
+        "points under shuffled layers": stable * options.cascade_stages * (STEPS[0] + 2),
+        "attention of explained texts": rows * (2 if "attention-rollout" in options.methods else 1),
+        "texts without an influential word": (options.top_words + 2 * options.identity_words)
+        * min(options.deletion_rows, size.rows),
     }
 
 
@@ -149,15 +164,23 @@ def planned_passes(size: Size, options: ExplainabilityOptions) -> Mapping[str, i
     tasks={Task.CLASSIFICATION},
     forward_passes=planned_passes,
     profiles={
-        "quick": {"rows": 30, "stability_rows": 5, "top_words": 5, "deletion_rows": 50, "resamples": 1000},
+        "quick": {
+            "rows": 30,
+            "stability_rows": 5,
+            "cascade_stages": 2,
+            "top_words": 5,
+            "deletion_rows": 50,
+            "resamples": 1000,
+        },
         "full": {"rows": 500, "stability_rows": 50, "top_words": 20, "deletion_rows": 300},
     },
 )
 def explainability(subject: Subject, options: ExplainabilityOptions, random: np.random.Generator) -> Evidence:
     """Explanations on trial against chance, and the words that the model leans on."""
-    children = random.spawn(10)
+    children = random.spawn(11)
     sample_random, shapley_random, order_random, weights_random, trial_random = children[:5]
-    copy_random, agreement_random, completeness_random, stability_random, word_random = children[5:]
+    copy_random, agreement_random, completeness_random, stability_random, word_random = children[5:10]
+    cascade_random = children[10]
 
     limit = Limit(0.0, "an explanation has to beat a random order, default of this audit")
     sample = sample_rows(subject, options.rows, sample_random)
@@ -165,9 +188,9 @@ def explainability(subject: Subject, options: ExplainabilityOptions, random: np.
         return nothing_to_rank(limit)
     sampled, path = sample
     targets = subject.predictions.predicted[sampled]
-    attributions = {
-        method: explained(path, targets, method, options.tolerance, shapley_random) for method in options.methods
-    }
+    attention, without_attention = attention_figure(path)
+    methods = [method for method in options.methods if attention is not None or method not in WITHOUT_SIGN]
+    attributions = {method: explained(path, targets, method, options.tolerance, shapley_random) for method in methods}
     copied = randomized(path.predictor, weights_random)
     shuffled = integrated_gradients(path.asking(copied), targets, steps=STEPS[:1])  # for its ranking only
     rankings = {method: [a.ranking for a in found] for method, found in attributions.items()}
@@ -178,14 +201,18 @@ def explainability(subject: Subject, options: ExplainabilityOptions, random: np.
     default, resamples = attributions[DEFAULT], options.resamples
     held = np.arange(min(len(sampled), options.stability_rows))  # the sample is in random order
     trials = [
-        *faithfulness_metrics(erased, options.methods, limit=limit, resamples=resamples, random=trial_random),
+        *faithfulness_metrics(erased, methods, limit=limit, resamples=resamples, random=trial_random),
         randomization_metric(default, shuffled, resamples=resamples, random=copy_random),
         *agreement_metrics(attributions, resamples=resamples, random=agreement_random),
         *completeness_metrics(default, resamples=resamples, random=completeness_random),
         *stability_metrics(path, attributions, held, resamples=resamples, random=stability_random),
     ]
+    under_shuffled_layers, cascade_passes = cascade_metrics(
+        path, default, held, most=options.cascade_stages, resamples=resamples, random=cascade_random
+    )
+    trials += under_shuffled_layers
     leaning = influences(
-        subject, default, sampled, most=options.top_words, named=options.words,
+        subject, default, sampled, most=options.top_words, named=options.words, identities=options.identity_words,
         deletion_rows=options.deletion_rows, resamples=resamples, random=word_random,
     )  # fmt: skip
     words = influence_figure(leaning, subject.labels, faithful=faithful_methods(trials)[DEFAULT])
@@ -197,10 +224,12 @@ def explainability(subject: Subject, options: ExplainabilityOptions, random: np.
     return Evidence(
         metrics=[*trials, *influence_metrics(leaning, subject.labels)],
         findings=findings,
-        figures=[faithfulness_figure(trials), *([words] if words else [])],
-        notes=notes_of(subject, path, default, held, options),
+        figures=[
+            figure for figure in (faithfulness_figure(trials), cascade_figure(trials), words, attention) if figure
+        ],
+        notes=[*notes_of(subject, path, default, held, options), *([without_attention] if without_attention else [])],
         settings={"baseline": "padding embeddings, special tokens kept", "steps": ", ".join(map(str, STEPS))},
-        forward_passes=copied.forward_passes,
+        forward_passes=copied.forward_passes + cascade_passes,
     )
 
 
@@ -251,6 +280,8 @@ def explained(
         return input_x_gradient(path, targets)
     if method == "occlusion":
         return occlusion(path.predictor, path.worded, targets)
+    if method == "attention-rollout":
+        return attention_rollout(path, targets)
     return shapley_sampling(path.predictor, path.worded, targets, random=random)
 
 

@@ -19,7 +19,7 @@ import numpy as np
 
 from audit.evidence import Limit, metric
 from audit.statistics import Estimate, bootstrap_mean
-from core_model.attribution import Attribution, variants_as_texts
+from core_model.attribution import WITHOUT_SIGN, Attribution, variants_as_texts
 from core_model.attribution_words import Worded
 from reports.record import Metric
 
@@ -138,7 +138,7 @@ def randomization_metric(
     correlations = rank_correlations([np.abs(a.scores) for a in trained], [np.abs(a.scores) for a in shuffled])
     return metric(
         "randomization_rank_correlation",
-        _correlation(correlations, random, resamples),
+        correlation(correlations, random, resamples),
         unit="rank correlation",
         better="lower",
         slice={"method": "integrated-gradients"},
@@ -156,17 +156,19 @@ def agreement_metrics(
     lines = []
     for place, first in enumerate(names):
         for second in names[place + 1 :]:
+            sizes = bool({first, second} & set(WITHOUT_SIGN))
             correlations = rank_correlations(
-                [a.scores for a in attributions[first]], [a.scores for a in attributions[second]]
+                *([np.abs(a.scores) if sizes else a.scores for a in attributions[name]] for name in (first, second))
             )
             [child] = random.spawn(1)
             lines.append(
                 metric(
                     "rank_agreement",
-                    _correlation(correlations, child, resamples),
+                    correlation(correlations, child, resamples),
                     unit="rank correlation",
                     slice={"methods": f"{first}, {second}"},
-                    definition="Spearman's correlation of the two methods' word scores within a row, mean over rows",
+                    definition=f"Spearman's correlation of the {'sizes of the ' if sizes else ''}two methods' word "
+                    "scores within a row, mean over rows",
                     source="Krishna et al. 2022, arXiv:2202.01602",
                 )
             )
@@ -194,7 +196,8 @@ def _mean(values: np.ndarray, random: np.random.Generator, resamples: int) -> Es
     return bootstrap_mean(np.clip(values, -1, 1), random, bounds=(-1.0, 1.0), resamples=resamples)
 
 
-def _correlation(values: np.ndarray, random: np.random.Generator, resamples: int) -> Estimate:
+def correlation(values: np.ndarray, random: np.random.Generator, resamples: int) -> Estimate:
+    """The mean of rank correlations; absent where no row has one."""
     if not len(values):
         return Estimate.absent("no row has three words that the rankings tell apart")
     return bootstrap_mean(values, random, bounds=(-1.0, 1.0), resamples=resamples)

@@ -12,12 +12,13 @@ Source: Ribeiro et al. 2016, arXiv:1602.04938 (global view of local explanations
 from __future__ import annotations
 
 from collections import Counter, defaultdict
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
 import numpy as np
 
+from audit.concerns.explainability.swap import Swapped, identity_words, swapped
 from audit.evidence import metric
 from audit.plugin import Need
 from audit.statistics import (
@@ -49,6 +50,7 @@ class Influence:
         estimate: mean score toward that label over the sampled rows that hold it.
         flips, accuracy: what deleting it does, on rows of the data.
         association: share of rows with the word that have the label, minus that share elsewhere; absent without labels.
+        swapped: what putting its counterpart in its place does; None for what is no identity term.
         bound_to: the group in whose rows the word mostly stands, with how much more often; empty where there is none.
         asked: whether it was named in the options, and not found.
     """
@@ -59,6 +61,7 @@ class Influence:
     flips: Estimate
     accuracy: Estimate
     association: Estimate
+    swapped: Swapped | None = None
     bound_to: tuple[str, Estimate] | None = None
     asked: bool = False
     examples: list[dict[str, str]] = field(default_factory=list)
@@ -82,6 +85,7 @@ def influences(
     *,
     most: int,
     named: Sequence[str],
+    identities: int,
     deletion_rows: int,
     resamples: int,
     random: np.random.Generator,
@@ -92,6 +96,7 @@ def influences(
         attributions: of the sampled rows, toward their predicted class; sampled: (rows of the sample,) their places.
         most: words looked for.
         named: words that are looked at whatever their influence.
+        identities: identity terms that are looked at whatever their influence: those of the most rows.
         deletion_rows: rows of the data in which each word is deleted, at most.
     """
     scores = scores_by_word(attributions, two_classes=len(subject.labels) == 2)
@@ -103,7 +108,9 @@ def influences(
     for key in large:  # a word once, by its strongest label
         if len(chosen) < most:
             chosen.setdefault(key[0], key)
-    asked = {word.casefold() for word in named} - set(chosen)
+    common = sorted({key[0] for key in large}, key=lambda word: (-rows_of(scores, word), word))
+    asked = {word.casefold() for word in named} | set(identity_words(common, identities))
+    asked -= set(chosen)
     for word in sorted(asked):
         keys = [key for key in scores if key[0] == word]
         if keys:
@@ -130,6 +137,7 @@ def influences(
                 flips=flips,
                 accuracy=accuracy,
                 association=_association(subject, rows, toward),
+                swapped=swapped(subject, word, fresh),
                 bound_to=_bound_to(subject, rows),
                 asked=word in asked,
                 examples=examples,
@@ -151,6 +159,11 @@ def scores_by_word(attributions: Sequence[Attribution], *, two_classes: bool) ->
         for word, scores in here.items():
             found[word, toward].append(sign * float(np.mean(scores)))
     return found
+
+
+def rows_of(scores: Mapping[tuple[str, int], Sequence[float]], word: str) -> int:
+    """Sampled rows that hold a word, whichever label they speak of."""
+    return sum(len(values) for key, values in scores.items() if key[0] == word)
 
 
 def rows_by_word(subject: Subject, words: set[str]) -> dict[str, np.ndarray]:
@@ -253,11 +266,26 @@ def influence_metrics(found: Sequence[Influence], labels: Sequence[str]) -> list
                 definition="share of rows with the word that truly have the label, minus that share of all other rows",
             ),
         ]  # fmt: skip
+        if one.swapped is not None:
+            part = {**part, "category": one.swapped.category}
+            lines += [
+                metric(
+                    "swap_flip_rate", one.swapped.flips, unit="share of rows with the word", slice=part, better="lower",
+                    definition="share of rows with the word whose predicted label changes when it becomes its "
+                    "counterpart, such as 'she' for 'he'", source="Garg et al. 2019, arXiv:1809.10610",
+                ),
+                metric(
+                    "swap_accuracy_change", one.swapped.accuracy, unit="difference of shares of rows with the word",
+                    slice=part, source="Garg et al. 2019, arXiv:1809.10610",
+                    definition="accuracy after the word becomes its counterpart minus accuracy before, on rows with it",
+                ),
+            ]  # fmt: skip
         if one.bound_to is not None:
             group, more = one.bound_to
             lines.append(
                 metric(
-                    "word_group_association", more, unit="difference of shares of rows", slice={**part, "group": group},
+                    "word_group_association", more, unit="difference of shares of rows",
+                    slice={"word": one.word, "group": group},
                     definition="share of rows with the word that are the group's, minus that share of all other rows",
                 )
             )  # fmt: skip

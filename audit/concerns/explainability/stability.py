@@ -8,7 +8,7 @@ import numpy as np
 
 from audit.evidence import metric
 from audit.statistics import Estimate, bootstrap_mean
-from core_model.attribution import Attribution
+from core_model.attribution import WITHOUT_SIGN, Attribution
 from core_model.attribution_path import EmbeddingPath
 from core_model.attribution_trials import infidelity, max_sensitivity
 from reports.record import Metric
@@ -48,12 +48,14 @@ def stability_metrics(
     resamples: int,
     random: np.random.Generator,
 ) -> list[Metric]:
-    """Infidelity of every method, and the sensitivity of integrated gradients, on some of the rows."""
+    """Infidelity of every method whose scores are probabilities, and the sensitivity of integrated gradients."""
     some = path.select(rows)
     sensitivity_random, mean_random, *children = random.spawn(2 + len(attributions))
     seed = int(random.integers(2**62))  # every method meets the same perturbations
     lines = []
     for (name, found), child in zip(attributions.items(), children, strict=True):
+        if name in WITHOUT_SIGN:  # shares of attention foretell no probability
+            continue
         values = infidelity(
             some, [found[row] for row in rows], perturbations=PERTURBATIONS, random=np.random.default_rng(seed)
         )

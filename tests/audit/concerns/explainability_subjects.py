@@ -15,22 +15,21 @@ from core_model.prediction import Predictor
 from tests.factories import WORDS, write_checkpoint
 
 SHORTCUT = "bird"
-OTHERS = [word for word in WORDS if word != SHORTCUT]
 
 
-def texts_with_shortcut(rows: int, *, seed: int) -> tuple[list[str], np.ndarray]:
+def texts_with_shortcut(rows: int, *, seed: int, word: str = SHORTCUT) -> tuple[list[str], np.ndarray]:
     """Random words; every second row holds the shortcut, once, somewhere."""
-    random = np.random.default_rng(seed)
+    others, random = [other for other in WORDS if other != word], np.random.default_rng(seed)
     texts, holds = [], np.arange(rows) % 2 == 1
     for has in holds:
-        words = list(random.choice(OTHERS, size=int(random.integers(5, 14))))
+        words = list(random.choice(others, size=int(random.integers(5, 14))))
         if has:
-            words.insert(int(random.integers(len(words) + 1)), SHORTCUT)
+            words.insert(int(random.integers(len(words) + 1)), word)
         texts.append(" ".join(words))
     return texts, holds.astype(np.int64)
 
 
-def write_shortcut_checkpoint(folder: Path, *, steps: int = 60) -> Path:
+def write_shortcut_checkpoint(folder: Path, *, steps: int = 60, word: str = SHORTCUT) -> Path:
     """The tiny classifier, trained until one word decides everything."""
     import torch
     from transformers import AutoModelForSequenceClassification, AutoTokenizer
@@ -42,7 +41,7 @@ def write_shortcut_checkpoint(folder: Path, *, steps: int = 60) -> Path:
     optimizer = torch.optim.AdamW(model.parameters(), lr=3e-3)
     model.train()
     for step in range(steps):
-        texts, labels = texts_with_shortcut(32, seed=1000 + step)
+        texts, labels = texts_with_shortcut(32, seed=1000 + step, word=word)
         inputs = tokenizer(texts, padding=True, return_tensors="pt")
         loss = model(**inputs, labels=torch.from_numpy(labels)).loss
         optimizer.zero_grad()

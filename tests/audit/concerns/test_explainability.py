@@ -130,7 +130,7 @@ def test_without_labels_deletion_still_shows_flips_and_says_what_is_missing(shor
 
 def test_a_named_word_is_looked_at_whatever_its_influence(shortcut):
     texts, holds = texts_with_shortcut(60, seed=3)
-    options = OPTIONS.model_copy(update={"top_words": 1, "words": ("Queen", "nowhere")})
+    options = OPTIONS.model_copy(update={"top_words": 1, "words": ("Queen", "nowhere"), "identity_words": 0})
     found = explainability(subject_of(shortcut, texts, holds), options, np.random.default_rng(0))
     assert {m.slice["word"] for m in found.metrics if m.name == "deletion_flip_rate"} == {SHORTCUT, "queen"}
     assert the(found, "deletion_flip_rate", word="queen").value < 0.2
