@@ -23,6 +23,7 @@ import numpy as np
 from core_model.attribution_words import Worded, word_text
 from core_model.batching import Ragged
 from core_model.errors import DataDamaged, TokenizerUnfit
+from core_model.input_embeddings import input_embeddings, replaced
 from core_model.length_buckets import plan_batches
 from core_model.prediction_inputs import tokenize
 
@@ -142,7 +143,7 @@ class EmbeddingPath:
         points: dict[int, tuple[torch.Tensor, torch.Tensor]] = {}  # by thread: several batches run at once
         asked: dict[int, np.ndarray] = {}
 
-        def move(module: Any, arguments: Any, output: torch.Tensor) -> torch.Tensor | None:
+        def move(output: torch.Tensor) -> torch.Tensor | None:
             batch = asked.pop(get_ident(), None)
             if batch is None:  # somebody else's pass
                 return None
@@ -170,8 +171,7 @@ class EmbeddingPath:
 
         scores = np.zeros(len(rows))
         added: list[np.ndarray] = [np.zeros(0)] * len(rows) if gradients else []
-        hook = forward.model.get_input_embeddings().register_forward_hook(move)
-        try:
+        with replaced(forward.model, move):
             plan = plan_batches(self.lengths[rows], self.predictor.token_budget, padding=forward.can_pad)
             with closing(forward.each(plan, run, self.predictor.threads)) as found:
                 for batch, (some, tokens) in found:
@@ -180,8 +180,6 @@ class EmbeddingPath:
                     if tokens is not None:
                         for place, point in enumerate(batch):
                             added[point] = tokens[place, : self.lengths[rows[point]]].astype(np.float64)
-        finally:
-            hook.remove()
         return scores, added
 
     def embeddings(self, row: int) -> np.ndarray:
@@ -191,14 +189,14 @@ class EmbeddingPath:
         forward = self.predictor.forward
         ids = torch.from_numpy(self.ids.padded(np.array([row]), forward.pad)).to(forward.device)
         with torch.inference_mode():
-            return np.asarray(forward.model.get_input_embeddings()(ids)[0].float().cpu().numpy())
+            return np.asarray(input_embeddings(forward.model)(ids)[0].float().cpu().numpy())
 
     @cached_property
     def _padding(self) -> torch.Tensor:
         """Embedding of the padding token, (hidden,); zeros where the tokenizer has none."""
         import torch
 
-        layer = self.predictor.forward.model.get_input_embeddings()
+        layer: Any = input_embeddings(self.predictor.forward.model)
         token = self.predictor.forward.tokenizer.pad_token_id
         weight = layer.weight
         if token is None or token >= len(weight):

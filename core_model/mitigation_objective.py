@@ -9,6 +9,7 @@ from core_model.adversarial import FreeLB
 from core_model.errors import OptionUnfit
 from core_model.fairness_penalty import FairnessPenalty, SumOverProcesses
 from core_model.fairness_reductions import Reductions
+from core_model.input_embeddings import input_embeddings
 from core_model.objective import Objective, TaskLoss
 
 if TYPE_CHECKING:
@@ -63,10 +64,8 @@ def objective_of(options: TrainingOptions, task: TrainingTask, inner: Objective)
     """The objective, with the adversary around it where one was asked for."""
     if options.adversarial is None:
         return inner
-    model: Any = task.model
-    source = model.get_encoder() if model.config.is_encoder_decoder else model
     return FreeLB(
-        inner, embeddings=source.get_input_embeddings(), steps=options.adversarial_steps,
+        inner, embeddings=input_embeddings(task.model), steps=options.adversarial_steps,
         radius=options.adversarial_radius, step_size=step_size(options),
     )  # fmt: skip
 

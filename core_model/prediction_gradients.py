@@ -10,11 +10,12 @@ from collections.abc import Sequence
 from contextlib import closing
 from dataclasses import dataclass
 from threading import get_ident
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 import numpy as np
 
 from core_model.batching import Ragged
+from core_model.input_embeddings import replaced
 from core_model.length_buckets import plan_batches
 from core_model.prediction_forward import Forward, Target
 from core_model.prediction_inputs import tokenize
@@ -69,7 +70,7 @@ def embedding_gradients(
     types = Ragged.of(found["token_type_ids"]) if "token_type_ids" in found else None
     caught: dict[int, torch.Tensor] = {}  # by thread: several batches run at once
 
-    def catch(module: Any, arguments: Any, output: torch.Tensor) -> torch.Tensor:
+    def catch(output: torch.Tensor) -> torch.Tensor:
         caught[get_ident()] = output.detach().requires_grad_(True)
         return caught[get_ident()]
 
@@ -84,8 +85,7 @@ def embedding_gradients(
         return tuple(part.detach().float().cpu().numpy() for part in (embeddings, gradients, chosen))  # type: ignore[return-value]
 
     results: dict[int, EmbeddingGradients] = {}
-    hook = forward.model.get_input_embeddings().register_forward_hook(catch)
-    try:
+    with replaced(forward.model, catch):
         plan = plan_batches(ids.lengths, token_budget, padding=forward.can_pad)
         with closing(forward.each(plan, run, threads)) as found_by_batch:
             for batch, (embeddings, gradients, scores) in found_by_batch:
@@ -101,8 +101,6 @@ def embedding_gradients(
                         gradients=gradients[place, :length].copy(),
                         score=float(scores[place]),
                     )
-    finally:
-        hook.remove()
     return [results[row] for row in range(len(texts))]
 
 

@@ -20,6 +20,15 @@ FAMILIES: dict[str, dict[str, Any]] = {
     "gpt2": {"n_embd": 32, "n_layer": 2, "n_head": 4, "n_positions": 64},
     "llama": {**SIZES, "num_key_value_heads": 2, "max_position_embeddings": 64},
 }
+# Encoder-decoders that classify read the state at the end of the text.
+TWO_STACKS = {
+    "bart": {
+        "d_model": 32, "encoder_layers": 1, "decoder_layers": 1, "encoder_attention_heads": 4,
+        "decoder_attention_heads": 4, "encoder_ffn_dim": 64, "decoder_ffn_dim": 64, "max_position_embeddings": 64,
+        "scale_embedding": True,
+    },
+    "mt5": {"d_model": 32, "d_kv": 8, "d_ff": 64, "num_layers": 2, "num_heads": 4, "decoder_start_token_id": 0},
+}  # fmt: skip
 
 
 def open_tiny(folder: Path, family: str = "bert", *, pad: bool = True, labels: int = 2) -> Any:
@@ -31,8 +40,9 @@ def open_tiny(folder: Path, family: str = "bert", *, pad: bool = True, labels: i
     tokenizer = AutoTokenizer.from_pretrained(folder)
     segments = ["token_type_ids"] if family in ("bert", "electra") else []
     tokenizer.model_input_names = ["input_ids", *segments, "attention_mask"]
+    shape = FAMILIES[family] if family in FAMILIES else {**TWO_STACKS[family], "eos_token_id": tokenizer.sep_token_id}
     config = AutoConfig.for_model(
-        family, vocab_size=len(tokenizer), num_labels=labels, pad_token_id=tokenizer.pad_token_id, **FAMILIES[family]
+        family, vocab_size=len(tokenizer), num_labels=labels, pad_token_id=tokenizer.pad_token_id, **shape
     )
     if not pad:
         config.pad_token_id = None
