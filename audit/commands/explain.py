@@ -14,6 +14,8 @@ if TYPE_CHECKING:
 
     from core_model.attribution import Attribution
     from core_model.checkpoint import Checkpoint
+    from core_model.prediction import Predictor
+    from reports.record import Figure
 
 BAR = 20  # characters of the longest bar
 
@@ -28,9 +30,13 @@ BAR = 20  # characters of the longest bar
     default="integrated-gradients",
     show_default=True,
     metavar="NAME",
-    help="integrated-gradients, input-x-gradient, occlusion or shapley-sampling.",
+    help="integrated-gradients, input-x-gradient, occlusion, shapley-sampling or attention-rollout.",
 )
 @click.option("--seed", type=int, default=0, show_default=True, help="Seed of Shapley sampling.")
+@click.option("--attention", is_flag=True, help="Draw the attention of each text on the page, too.")
+@click.option(
+    "--attention-head", metavar="LAYER.HEAD", help="Head that is drawn large. Default: the one most at words."
+)
 @click.option("--out", type=click.Path(path_type=Path), metavar="FILE.html", help="Page to write.")
 @json_option
 def explain(
@@ -40,6 +46,8 @@ def explain(
     label: str | None,
     method: str,
     seed: int,
+    attention: bool,
+    attention_head: str | None,
     out: Path | None,
     as_json: bool,
 ) -> int:
@@ -53,6 +61,7 @@ def explain(
       aboveboard explain ./checkpoint --text "She is a good doctor."
       aboveboard explain ./checkpoint --text "..." --method occlusion --out why.html
       aboveboard explain ./checkpoint --text "..." --label positive --json
+      aboveboard explain ./checkpoint --text "..." --attention --attention-head 3.5 --out why.html
     """  # fmt: skip
     import numpy as np
 
@@ -63,6 +72,9 @@ def explain(
     from core_model.tasks import Task
 
     refuse(method)  # before anything is opened
+    head = _head(attention_head)
+    if (attention or head) and out is None:
+        raise OptionUnfit("--attention is drawn on the page, and there is no --out", mend="--out why.html")
     blank = [place for place, text in enumerate(texts, start=1) if not text.strip()]
     if blank:
         raise OptionUnfit(f"--text number {blank[0]} is blank", mend='--text "a sentence to explain"')
@@ -84,7 +96,8 @@ def explain(
         from audit.concerns.explainability.heat_map import heat_map_html
         from core_model.files import write_atomically
 
-        write_atomically(out, heat_map_html(found, name=opened.name, labels=opened.labels))
+        figures = _attention(predictor, list(texts), second, head) if attention or head else []
+        write_atomically(out, heat_map_html(found, name=opened.name, labels=opened.labels, figures=figures))
     if as_json:
         print_json(as_object(found, answers, opened, method=method, out=out))
     else:
@@ -92,6 +105,30 @@ def explain(
         if out is not None:
             click.echo(f"page: {out}")
     return 0
+
+
+def _head(given: str | None) -> tuple[int, int] | None:
+    """ "3.5" is head 5 of layer 3."""
+    from core_model.errors import OptionUnfit
+
+    if given is None:
+        return None
+    layer, _, head = given.partition(".")
+    if not (layer.isdecimal() and head.isdecimal()):
+        raise OptionUnfit(f"--attention-head {given!r} is no layer and head", mend="--attention-head 3.5")
+    return int(layer), int(head)
+
+
+def _attention(
+    predictor: Predictor, texts: list[str], pairs: list[str] | None, head: tuple[int, int] | None
+) -> list[list[Figure]]:
+    from audit.concerns.explainability.attention_pictures import attention_pictures
+    from core_model.attention_maps import attention_maps
+
+    return [
+        attention_pictures(one, name=f"text-{place}", head=head)
+        for place, one in enumerate(attention_maps(predictor, texts, pairs), start=1)
+    ]
 
 
 def _label(name: str, labels: Sequence[str]) -> int:

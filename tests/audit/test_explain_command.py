@@ -151,3 +151,25 @@ def test_bad_input_is_a_letter_with_the_mend(shortcut, arguments, message):
 def test_a_text_has_to_be_given(shortcut):
     with pytest.raises(click.UsageError, match="texts"):
         explain.main(args=[shortcut], standalone_mode=False)
+
+
+def test_attention_is_drawn_on_the_page_with_a_table_behind_each_map(shortcut, tmp_path, capsys):
+    page = tmp_path / "why.html"
+    run(capsys, shortcut, "--text", "the good king was happy", "--attention", "--out", str(page))
+    text = page.read_text(encoding="utf-8")
+    assert text.count("<figure>") == 2 and text.count("<svg") == 2 and text.count("<summary>Table</summary>") == 2
+    assert "not why the model decides" in text and "[CLS]" in text and "<script" not in text
+
+
+@pytest.mark.parametrize(
+    ("head", "mend"), [("9.1", "1.1 to 1.4"), ("1.0", "1.1 to 1.4"), ("x", "3.5"), ("2", "3.5"), ("1.-1", "3.5")]
+)
+def test_a_head_that_is_not_there_is_refused_with_those_that_are(shortcut, tmp_path, capsys, head, mend):
+    with pytest.raises(OptionUnfit) as caught:
+        run(capsys, shortcut, "--text", "a dog", "--attention-head", head, "--out", str(tmp_path / "why.html"))
+    assert mend in caught.value.mend and not (tmp_path / "why.html").exists()
+
+
+def test_attention_without_a_page_to_draw_it_on_is_refused(shortcut, capsys):
+    with pytest.raises(OptionUnfit, match="no --out"):
+        run(capsys, shortcut, "--text", "a dog", "--attention")

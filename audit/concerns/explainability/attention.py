@@ -26,20 +26,30 @@ def attention_figure(path: EmbeddingPath) -> tuple[Figure | None, str | None]:
     except TaskUnfit as error:
         return None, f"Attention is not drawn: {error.found}."
     share = np.mean([one.to_words for one in maps], axis=0)
+    return overview(share, name="explainability-attention", of=f", mean over {len(maps):,} texts"), None
+
+
+def overview(share: np.ndarray, *, name: str, of: str) -> Figure:
+    """All heads as one map.
+
+    Args:
+        share: (layers, heads) of the words' attention that goes to words.
+        name: the figure's id.
+        of: what the shares are taken over, for the caption.
+    """
     layer, head = np.unravel_index(int(share.argmax()), share.shape)
     rows: list[dict[str, Scalar]] = [
         {"x": f"head {place + 1}", "y": f"layer {depth + 1}", "value": round(float(value), 6)}
         for depth, line in enumerate(share)
         for place, value in enumerate(line)
     ]
-    figure = Figure(
-        id="explainability-attention",
+    return Figure(
+        id=name,
         kind="heatmap",
         title="Share of the words' attention that goes to words, by layer and head",
-        caption=f"Head {head + 1} of layer {layer + 1} looks at words most ({share.max():.0%} of its attention, mean "
-        f"over {len(maps):,} texts); over all heads it is {share.mean():.0%}. {CAVEAT}",
+        caption=f"Head {head + 1} of layer {layer + 1} looks at words most ({share.max():.0%} of its attention{of}); "
+        f"over all heads it is {share.mean():.0%}. {CAVEAT}",
         x_label="head",
         y_label="layer",
         rows=rows,
     )
-    return figure, None

@@ -14,14 +14,27 @@ from math import ceil
 
 from markupsafe import Markup
 
-from core_model.attribution import TOLERANCE, Attribution
+from core_model.attribution import TOLERANCE, WITHOUT_SIGN, Attribution
+from reports.charts import draw
 from reports.document.markup import environment, source_hash
 from reports.numbers import number
+from reports.record import Figure
 
 LEVELS = 5
 SMALLEST_SCALE = 0.001  # probability: where no word moves more, nothing is drawn as if it did
 FAINTEST = 0.05  # scores below this share of the text's largest are left plain
 _GREEN, _RED = (27, 120, 55), (178, 24, 43)  # apart in brightness of underline too; see the dashes
+
+
+@dataclass(frozen=True)
+class Drawn:
+    """A heat map with the table that it is drawn from."""
+
+    title: str
+    caption: str
+    svg: Markup
+    columns: list[str]
+    rows: list[tuple[str, str, str]]
 
 
 @dataclass(frozen=True)
@@ -33,15 +46,19 @@ class View:
     parts: list[tuple[str, str]]
     note: str
     rows: list[tuple[str, str]]
+    figures: list[Drawn]
 
 
-def heat_map_html(found: Sequence[Attribution], *, name: str, labels: Sequence[str]) -> str:
+def heat_map_html(
+    found: Sequence[Attribution], *, name: str, labels: Sequence[str], figures: Sequence[Sequence[Figure]] = ()
+) -> str:
     """The page of some explained texts; the same scores give the same bytes.
 
     Args:
         found: explained by one method.
         name: what the checkpoint is called.
         labels: names of the classes.
+        figures: of each text, such as its attention; drawn below its table, each with a table of its own.
     """
     style = _style()
     policy = f"default-src 'none'; style-src {source_hash(style)}; base-uri 'none'; form-action 'none'"
@@ -51,7 +68,8 @@ def heat_map_html(found: Sequence[Attribution], *, name: str, labels: Sequence[s
         style=Markup(style),  # noqa: S704 - our own, made of numbers below
         name=name,
         method=found[0].method if found else "",
-        views=[_view(one, labels) for one in found],
+        views=[_view(one, labels, figures[place] if figures else ()) for place, one in enumerate(found)],
+        signless=bool(found) and found[0].method in WITHOUT_SIGN,
     )  # fmt: skip
     return page + "\n"
 
@@ -69,7 +87,7 @@ def scale_of(one: Attribution) -> float:
     return max(SMALLEST_SCALE, float(abs(one.scores).max(initial=0.0)))
 
 
-def _view(one: Attribution, labels: Sequence[str]) -> View:
+def _view(one: Attribution, labels: Sequence[str], figures: Sequence[Figure]) -> View:
     largest = scale_of(one)
     parts: list[tuple[str, str]] = []
     for which, text in enumerate((one.worded.text, one.worded.pair)):
@@ -89,6 +107,17 @@ def _view(one: Attribution, labels: Sequence[str]) -> View:
         parts=[part for part in parts if part[1]],
         note=quality_of(one),
         rows=[(word, signed(float(score))) for word, score in zip(one.words, one.scores, strict=True)],
+        figures=[_drawn(figure) for figure in figures],
+    )
+
+
+def _drawn(figure: Figure) -> Drawn:
+    return Drawn(
+        title=figure.title,
+        caption=figure.caption,
+        svg=Markup(draw(figure)),  # noqa: S704 - rebuilt from known elements, its labels cleaned
+        columns=[figure.y_label, figure.x_label, "share"],
+        rows=[(str(row["y"]), str(row["x"]), number(row["value"])) for row in figure.rows],  # type: ignore[arg-type]
     )
 
 
@@ -117,6 +146,8 @@ def _style() -> str:
         ".unseen{font:.8em monospace;border:1px solid}.note{font-size:.9rem}",
         "table{border-collapse:collapse}caption{text-align:left;font-size:.9rem;white-space:nowrap}",
         "th,td{text-align:left;padding:.1rem 1rem .1rem 0;border-bottom:1px solid #8886}",
+        "figure{margin:1.5rem 0}figure svg{max-width:100%;height:auto}figcaption{font-size:.9rem}",
+        "details table{margin-top:.5rem}.scroll{max-height:24rem;overflow:auto}",
         ".number{text-align:right;font-variant-numeric:tabular-nums}",
     ]
     for sign, (red, green, blue), line in (("p", _GREEN, "solid"), ("n", _RED, "dashed")):
