@@ -163,7 +163,8 @@ class Engine:
         return self.policy.applied(result) if self.policy else result
 
     def _result(self, plugin: Plugin, status: Status, *, reason: str, supply: str | None) -> AuditResult:
-        return AuditResult(**self._about(plugin), status=status, reason=reason, supply=supply)
+        result = AuditResult(**self._about(plugin), status=status, reason=reason, supply=supply)
+        return self.policy.applied(result) if self.policy else result
 
     def _about(self, plugin: Plugin) -> dict[str, Any]:
         return {
@@ -197,7 +198,11 @@ class Engine:
         ]
         complete = all(result is not None for result in results.values())
         unmatched = self.policy.unmatched(audits) if self.policy and complete else []
-        judged = judge_run(audits, asked=[limit.metric for limit in unmatched])
+        judged = judge_run(
+            audits,
+            asked=[limit.metric for limit in unmatched],
+            policy=self.policy.facts if self.policy and complete else None,
+        )
         record = frame.model_copy(
             update={
                 "audits": judged.audits,

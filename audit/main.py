@@ -24,6 +24,7 @@ COMMANDS = {
     "compress": "Make a checkpoint smaller, and measure what that gains and costs.",
     "export": "Write a checkpoint as ONNX, held against torch on real rows.",
     "package": "Put a checkpoint into one folder that is ready to share.",
+    "policy": "Limits to hold a run against: starters, and a check of your own.",
     "report": "Write a record as a report or for machines, or take it out of a report.",
     "compare": "Compare two records, row by row where they share rows.",
     "explain": "Show which words made the model say so.",

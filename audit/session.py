@@ -15,8 +15,9 @@ from typing import TYPE_CHECKING, Any
 from audit.configuration import Configuration, options_of
 from audit.engine import Engine, Event, Tables
 from audit.environment import environment, tool
-from audit.plugin import Options
-from audit.policy import Policy, read_policy
+from audit.metric_names import metric_names
+from audit.plugin import Concern, Options
+from audit.policy import Policy, read_policy, refuse_unknown
 from audit.registry import Registry, installed
 from audit.rows import evidence_of
 from audit.subject import Generation, Subject
@@ -164,7 +165,7 @@ def prepare(
             mend="correct the name in [audits.NAME] or --set NAME.OPTION=VALUE",
         )
     options = {plugin.id: options_of(plugin, configuration) for plugin in registry.plugins}
-    policy = read_policy(Path(configuration.policy)) if configuration.policy else None
+    policy = open_policy(configuration.policy, registry) if configuration.policy else None
     if configuration.data is None:
         raise DataMissing("no data was named to audit on", mend="--data FILE")
 
@@ -214,6 +215,18 @@ def prepare(
         out=out,
         policy=policy,
     )
+
+
+def open_policy(file: str, registry: Registry | None = None) -> Policy:
+    """A policy, once every name in it is one that some installed audit (or one of `registry`) could write.
+
+    Raises: OptionUnfit.
+    """
+    policy = read_policy(Path(file))
+    plugins = {plugin.id: plugin for plugin in (*installed().plugins, *(registry.plugins if registry else ()))}
+    known = Registry(tuple(plugins.values()))
+    refuse_unknown(policy, metrics=metric_names(known), audits={*known.ids, *Concern})
+    return policy
 
 
 def _training(configuration: Configuration, columns: dict[str, Any]) -> Table:

@@ -14,7 +14,10 @@ from dataclasses import dataclass
 from typing import Literal
 
 from audit.statistics.multiplicity import holm, p_value_against_limit
-from reports.record import AuditResult, Metric, Multiplicity, Status, Verdict
+from reports.document.states import waived
+from reports.policy_outcome import missing, too_many
+from reports.policy_outcome import waived as what_is_waived
+from reports.record import AuditResult, Metric, Multiplicity, PolicyFacts, Status, Verdict
 
 SEVERITY_RULE = (
     "High: the whole interval lies beyond the limit. Medium: a difference is real (its interval excludes none) or a "
@@ -34,12 +37,14 @@ class Judged:
     multiplicity: Multiplicity | None
 
 
-def judge_run(audits: Sequence[AuditResult], *, asked: Sequence[str] = ()) -> Judged:
+def judge_run(audits: Sequence[AuditResult], *, asked: Sequence[str] = (), policy: PolicyFacts | None = None) -> Judged:
     """Judge all limits of a run together.
 
     Args:
         audits: the results.
         asked: metrics that a policy limits and no audit measured; they leave the run inconclusive.
+        policy: what it requires leaves the run inconclusive when it was not measured, and more findings of a severity
+            than it lets through fail the run. What is waived neither fails the run nor lets it pass.
     """
     limited = [m for a in audits for m in a.metrics if m.limit is not None and m.value is not None and m.interval]
     alone = {id(m): _p_value(m) for m in limited}
@@ -57,18 +62,22 @@ def judge_run(audits: Sequence[AuditResult], *, asked: Sequence[str] = ()) -> Ju
         )
         for a in audits
     ]
-    broken = [m for m in limited if m.verdict is Verdict.FAIL]
+    broken = [m for m in limited if m.verdict is Verdict.FAIL and not waived(m)]
     holds = [m for m in broken if adjusted[id(m)] < ALPHA]
     open_limits = [m for a in audits for m in a.metrics if m.limit is not None and m.verdict is Verdict.INCONCLUSIVE]
-    unmeasured = [a for a in audits if a.status is not Status.MEASURED]
+    open_limits = [m for m in open_limits if not waived(m)]
+    unmeasured = [a for a in audits if a.status is not Status.MEASURED and a.waiver is None]
+    let_go = what_is_waived(audits)
+    too_many_findings = too_many(policy, audits)
     explanation = (
         f"{len(limited)} limits were compared in this run. {len(broken)} are broken by their own interval; "
         f"{len(holds)} of them stay broken after Holm's correction for looking {len(limited)} times."
     )
     multiplicity = Multiplicity(method="Holm 1979", compared=len(limited), explanation=explanation) if limited else None
-    if holds:
-        return Judged(judged, "fail", f"{_limits(len(holds))} broken: {_names(holds)}", multiplicity)
-    reasons = []
+    if holds or too_many_findings:
+        lines = [f"{_limits(len(holds))} broken: {_names(holds)}"] if holds else []
+        return Judged(judged, "fail", "; ".join([*lines, *too_many_findings]), multiplicity)
+    reasons = list(missing(policy, audits))
     if broken:
         reasons.append(f"{_limits(len(broken))} broken, but not after Holm's correction: {_names(broken)}")
     if open_limits:
@@ -77,6 +86,8 @@ def judge_run(audits: Sequence[AuditResult], *, asked: Sequence[str] = ()) -> Ju
         reasons.append("not measured: " + ", ".join(a.id for a in unmeasured))
     if asked:
         reasons.append("the policy limits what was not measured: " + ", ".join(asked))
+    if let_go:
+        reasons.append(f"{len(let_go)} waived, which is no pass: {'; '.join(let_go[:3])}")
     if not limited and not open_limits:
         reasons.append("no limit was set")
     if reasons:

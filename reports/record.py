@@ -16,15 +16,16 @@ from html import escape
 from typing import Any, Literal
 
 import rfc8785
-from pydantic import BaseModel, ConfigDict, Field, field_validator, model_validator
+from pydantic import Field, field_validator, model_validator
+
+from reports.parts import Part, People, PolicyFacts, Scalar, Waiver
 
 SCHEMA_VERSION = "1.0"
-
-Scalar = str | int | float | bool | None
 
 LATER_KEYS: tuple[tuple[str | None, str], ...] = (
     (None, "generation"),
     *((part, key) for part in ("data", "training_data") for key in ("pair_column", "reference_column")),
+    *(("policy", key) for key in ("file", "limits", "required", "most_findings", "waivers")),
 )
 
 
@@ -53,12 +54,6 @@ class Severity(StrEnum):
     LOW = "low"
 
 
-class Part(BaseModel):
-    """Base of every part of the record: frozen, and strict about unknown keys."""
-
-    model_config = ConfigDict(frozen=True, extra="forbid", use_enum_values=False, allow_inf_nan=False)
-
-
 class Metric(Part):
     """One number with its uncertainty.
 
@@ -85,6 +80,7 @@ class Metric(Part):
     p_value: float | None = Field(None, description="one-sided, of the limit being held; from the interval's arm")
     p_adjusted: float | None = Field(None, description="the p-value after the run's correction for many limits")
     volatile: bool = Field(False, description="depends on the clock or the meter: outside the content hash")
+    waiver: Waiver | None = Field(None, description="who lets it through for now, although its limit does not hold")
 
     @model_validator(mode="after")
     def _consistent(self) -> Metric:
@@ -171,6 +167,7 @@ class AuditResult(Part):
     options: dict[str, Any] = Field(default_factory=dict)
     signature: str = Field("", description="settings that could change the numbers")
     cost: Cost = Field(default_factory=Cost)
+    waiver: Waiver | None = Field(None, description="who lets it through for now, although it was not measured")
 
     @model_validator(mode="after")
     def _explained(self) -> AuditResult:
@@ -249,14 +246,6 @@ class GenerationFacts(Part):
     max_new_tokens: int | None = Field(None, description="tokens written at most; null: what the checkpoint says")
 
 
-class PolicyFacts(Part):
-    """Whose limits were applied."""
-
-    name: str
-    sha256: str | None = None
-    modified: str | None = None
-
-
 class Claim(Part):
     """Something that the checkpoint says of itself, with the file that says it."""
 
@@ -311,6 +300,7 @@ class Record(Part):
     complete: bool = True
     content_sha256: str | None = None
     run: Run
+    people: People | None = Field(None, description="what people said of it later; outside the content hash")
 
     @field_validator("audits")
     @classmethod
@@ -327,7 +317,7 @@ class Record(Part):
     def content(self) -> dict[str, Any]:
         """The part of the record that the content hash covers: no clock, no meter, no place on this disk."""
         document = self.model_dump(mode="json")
-        for key in ("run", "content_sha256"):
+        for key in ("run", "content_sha256", "people"):
             document.pop(key)
         for part in ("subject", "data", "training_data"):
             if document[part]:
@@ -335,16 +325,18 @@ class Record(Part):
         # Keys that came later count only where they say something: records without them keep their hash.
         for place, key in LATER_KEYS:
             within = document if place is None else document[place]
-            if within and within[key] is None:
-                within.pop(key)
+            if within:
+                _drop_unsaid(within, key)
         for result in document["audits"]:
             result.pop("cost")
+            _drop_unsaid(result, "waiver")
             result["figures"] = [f for f in result["figures"] if not f["volatile"]]
             result["findings"] = [f for f in result["findings"] if not f["volatile"]]
             for finding in result["findings"]:
                 if finding["mitigation"]:
                     finding["mitigation"]["command"] = self.without_places(finding["mitigation"]["command"])
             for metric in result["metrics"]:
+                _drop_unsaid(metric, "waiver")
                 if metric["volatile"]:
                     for key in ("value", "interval", "verdict", "rows_needed", "reason", "n", "p_value", "p_adjusted"):
                         metric.pop(key)
@@ -394,6 +386,11 @@ class Record(Part):
     def to_json(self) -> str:
         """The bytes of `audit.json`: two spaces, keys in the order above, one newline at the end."""
         return self.model_dump_json(indent=2) + "\n"
+
+
+def _drop_unsaid(within: dict[str, Any], key: str) -> None:
+    if within[key] is None:
+        within.pop(key)
 
 
 def finite(value: float | None) -> float | None:

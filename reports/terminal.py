@@ -8,9 +8,11 @@ from __future__ import annotations
 from collections.abc import Iterator
 from typing import Literal
 
+from reports.document import states
+from reports.document.states import State
 from reports.numbers import cell, measured
 from reports.reading import hash_matches
-from reports.record import Metric, Record, Severity, Status, Verdict
+from reports.record import Metric, Record, Severity, Status
 from reports.text import terminal_text
 
 Style = Literal["", "bold", "red", "yellow", "green", "dim"]
@@ -44,14 +46,15 @@ def styled_lines(record: Record) -> Iterator[tuple[Style, str]]:
         yield "red", "This record was edited: its content does not fit its own hash."
     reason = f": {_say(record.verdict_reason)}" if record.verdict_reason else ""
     yield _WORD_STYLE[record.verdict], f"Verdict: {record.verdict}{reason}"
-    yield from _metrics(record, Verdict.FAIL, "Failed", "red")
-    yield from _metrics(record, Verdict.INCONCLUSIVE, "Inconclusive", "yellow")
+    yield from _metrics(record, states.FAIL, "Failed", "red")
+    yield from _metrics(record, states.INCONCLUSIVE, "Inconclusive", "yellow")
+    yield from _metrics(record, states.WAIVED, "Waived", "yellow")
     yield from _findings(record)
     yield from _not_measured(record)
 
 
-def _metrics(record: Record, verdict: Verdict, title: str, style: Style) -> Iterator[tuple[Style, str]]:
-    found = [(a.id, m) for a in record.audits for m in a.metrics if m.verdict is verdict and m.value is not None]
+def _metrics(record: Record, state: State, title: str, style: Style) -> Iterator[tuple[Style, str]]:
+    found = [(a.id, m) for a in record.audits for m in a.metrics if states.of_metric(m) is state]
     if found:
         yield style, f"{title} ({len(found)})"
     for audit, metric in found[:MOST_LINES]:
@@ -64,7 +67,8 @@ def _in_numbers(metric: Metric) -> str:
     sign = {"lower": "<= ", "higher": ">= "}.get(metric.better, "")
     limit = f"; limit {sign}{cell(metric.limit)}" if metric.limit is not None else ""
     needed = f"; about {metric.rows_needed:,} rows would decide" if metric.rows_needed else ""
-    return f"{value} ({interval}){limit}, n={metric.n:,}{needed}"
+    waived = f"; {_say(metric.waiver.words, 200)}" if metric.waiver is not None and states.waived(metric) else ""
+    return f"{value} ({interval}){limit}, n={metric.n:,}{needed}{waived}"
 
 
 def _findings(record: Record) -> Iterator[tuple[Style, str]]:

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from audit.commands.arguments import configured, json_option, print_json, subject_options
+from audit.commands.gate import gate_answer, say_gate
 
 if TYPE_CHECKING:
     from audit.session import Session
@@ -22,7 +23,8 @@ if TYPE_CHECKING:
     flag_value="limits",
     type=click.Choice(["limits", "strict"]),
     default=None,
-    help="Exit with 1 when a limit is broken; 'strict': also when anything is inconclusive or not measured.",
+    help="Exit with 1 when a limit is broken, or what the policy requires is missing; 'strict': also when anything is "
+    "inconclusive or not measured.",
 )
 @click.option("--fresh", is_flag=True, help="Start over, also where an interrupted run left results.")
 @json_option
@@ -36,6 +38,7 @@ def audit(checkpoint: str, gate: str | None, fresh: bool, as_json: bool, **argum
     Examples:
       aboveboard audit ./checkpoint --data test.jsonl --label-column label --group-column sex
       aboveboard audit ./checkpoint --data test.csv --train-data train.csv --profile quick --gate
+      aboveboard audit ./checkpoint --data test.csv --label-column label --policy screening --gate strict
       aboveboard audit ./checkpoint --data test.jsonl --only fairness --set fairness.minimum_group_rows=50
       aboveboard audit ./translator --data test.jsonl --source-column en --target-column de --beams 4
       aboveboard audit ./summarizer --task summarization --data test.jsonl --source-column text --target-column summary
@@ -71,20 +74,17 @@ def conclude(session: Session, record: Record, *, as_json: bool, gate: str | Non
                 "content_sha256": record.content_sha256,
                 "audits": {a.id: a.status.value for a in record.audits},
                 "findings": [f.id for a in record.audits for f in a.findings],
+                **({"gate": gate_answer(record, gate)} if gate else {}),
             }
         )
     else:
         click.echo(summary(record))
         click.echo(f"\nreport: {report_path}\nrecord: {record_path}")
+        if gate:
+            say_gate(record, gate)
     if any(a.status is Status.ERRORED for a in record.audits):
         return 3
-    return gate_code(record.verdict, gate)
-
-
-def gate_code(verdict: str, gate: str | None) -> int:
-    """0 when the gate is passed (or there is none), else 1."""
-    broken = {None: (), "limits": ("fail",), "strict": ("fail", "inconclusive")}[gate]
-    return 1 if verdict in broken else 0
+    return 1 if gate and not gate_answer(record, gate)["open"] else 0
 
 
 def _command() -> str:

@@ -25,6 +25,7 @@ from reports.document.rows import (
 )
 from reports.document.states import State
 from reports.numbers import cell
+from reports.policy_outcome import waived
 from reports.reading import RECORD_ELEMENT, hash_matches
 from reports.record import AuditResult, Finding, Metric, Record, Scalar, Severity, Status
 
@@ -87,6 +88,7 @@ def report_html(record: Record) -> str:
         unmeasured=[view for view in audits if view.audit.status is not Status.MEASURED],
         absent=[(view, row) for view in audits for row in view.absent],
         seal=_seal(record),
+        waived=waived(record.audits),
         tables=_appendix(record),
     )
 

@@ -52,6 +52,7 @@ class MetricRow:
     limit_source: str
     state: State
     reason: str
+    waived: str
     rows_needed: str
     adjusted: str
     volatile: bool
@@ -190,11 +191,19 @@ def _metric_row(metric: Metric, scale: tuple[float, float] | None) -> MetricRow:
         limit_source=metric.limit_source or "",
         state=state,
         reason=metric.reason or "",
+        waived=_waived(metric),
         rows_needed=_about(metric.rows_needed),
         adjusted=_p_value(metric.p_adjusted),
         volatile=metric.volatile,
         glyph=_glyph(metric, scale, state),
     )
+
+
+def _waived(metric: Metric) -> str:
+    """Who lets it through, and what its own verdict is: "fail; waived by M. Kaya until 2027-02-01: ..."."""
+    if metric.waiver is None or not states.waived(metric):
+        return ""
+    return f"{'not measured' if metric.value is None else metric.verdict.value}; {metric.waiver.words}"
 
 
 def _limit(metric: Metric) -> str:

@@ -20,13 +20,14 @@ class State:
 
 
 FAIL = State("fail", "fail")
+WAIVED = State("waived", "waived")
 INCONCLUSIVE = State("inconclusive", "inconclusive")
 PASS = State("pass", "pass")
 INFORMATIVE = State("informative", "no limit")
 NOT_MEASURED = State("absent", "not measured")
 ERRORED = State("errored", "errored")
 
-ORDER = [FAIL, ERRORED, INCONCLUSIVE, PASS, INFORMATIVE, NOT_MEASURED]  # what a reader should see first
+ORDER = [FAIL, ERRORED, INCONCLUSIVE, WAIVED, PASS, INFORMATIVE, NOT_MEASURED]  # what a reader should see first
 
 _OF_VERDICT = {
     Verdict.FAIL: FAIL,
@@ -37,8 +38,15 @@ _OF_VERDICT = {
 
 
 def of_metric(metric: Metric) -> State:
-    """A number without a value was not measured, whatever else is said of it."""
-    return NOT_MEASURED if metric.value is None else _OF_VERDICT[metric.verdict]
+    """A number without a value was not measured, whatever else is said of it; a waiver never makes a pass."""
+    if metric.value is None:
+        return NOT_MEASURED
+    return WAIVED if waived(metric) else _OF_VERDICT[metric.verdict]
+
+
+def waived(metric: Metric) -> bool:
+    """Whether somebody lets this number through for now: its limit is broken or undecided, and there is a waiver."""
+    return metric.waiver is not None and metric.limit is not None and metric.verdict is not Verdict.PASS
 
 
 def of_audit(audit: AuditResult) -> State:

@@ -54,7 +54,8 @@ def unmeasured(audit: AuditResult) -> str:
     """Why an audit found nothing, and what would supply it."""
     word = "errored" if audit.status is Status.ERRORED else "not measured"
     supply = f" Supply: {said(audit.supply)}" if audit.supply else ""
-    return f"{word}: {said(audit.reason or 'no reason was given')}{supply}"
+    waived = f" ({said(audit.waiver.words, longest=500)})" if audit.waiver else ""
+    return f"{word}: {said(audit.reason or 'no reason was given')}{supply}{waived}"
 
 
 def in_numbers(metric: Metric) -> str:
@@ -68,6 +69,8 @@ def in_numbers(metric: Metric) -> str:
         sentence += f"; limit: {most}{cell(metric.limit)}{source}"
     if metric.value is not None and metric.verdict is Verdict.INCONCLUSIVE and metric.rows_needed:
         sentence += f"; about {metric.rows_needed:,} rows would decide"
+    if metric.waiver is not None and states.waived(metric):
+        sentence += f"; {metric.verdict.value}, {said(metric.waiver.words, longest=500)}"
     if metric.p_adjusted is not None:
         sentence += f"; p corrected for many limits: {metric.p_adjusted:.2g}"
     return sentence
@@ -100,12 +103,15 @@ def number_object(metric: Metric) -> dict[str, Any]:
         "verdict": states.of_metric(metric).word,
         "rowsNeeded": metric.rows_needed,
         "reason": said(metric.reason) if metric.reason else None,
+        **({"waived": said(metric.waiver.words, longest=500)} if metric.waiver and states.waived(metric) else {}),
     }
 
 
 def stays_broken(metric: Metric) -> bool:
     """Whether a broken limit stays broken after the run's correction for looking at many limits."""
     one_side = (1 - metric.confidence) / 2
+    if states.waived(metric):
+        return False
     return metric.verdict is Verdict.FAIL and (metric.p_adjusted is None or metric.p_adjusted < one_side)
 
 

@@ -30,7 +30,7 @@ from reports.formats.checks import (
 )
 from reports.formats.names import Names, said
 from reports.formats.times import moment
-from reports.record import AuditResult, Finding, Metric, Record, Severity, Status, Verdict
+from reports.record import AuditResult, Finding, Metric, Record, Severity, Status, Verdict, Waiver
 
 SCHEMA = "https://docs.oasis-open.org/sarif/sarif/v2.1.0/errata01/os/schemas/sarif-schema-2.1.0.json"
 RECORD_FILE = "audit.json"  # a model has no line of source; the record is the file that a reader opens
@@ -38,7 +38,7 @@ RECORD_FILE = "audit.json"  # a model has no line of source; the record is the f
 _LEVEL = {Severity.HIGH: "error", Severity.MEDIUM: "warning", Severity.LOW: "note"}
 _PRESSING = (Verdict.FAIL, Verdict.INCONCLUSIVE)  # a limit that holds is not what a finding is about
 _TAG = re.compile(r"<(?=[A-Za-z/!?])")
-_ATTENTION = (states.FAIL, states.INCONCLUSIVE, states.NOT_MEASURED, states.ERRORED)
+_ATTENTION = (states.FAIL, states.WAIVED, states.INCONCLUSIVE, states.NOT_MEASURED, states.ERRORED)
 
 
 @dataclass(frozen=True)
@@ -118,13 +118,15 @@ def _finding(record: Record, finding: Finding, rests_on: list[Metric], rule: Rul
             "verdict": verdict.value,
             "numbers": [number_object(metric) for metric in rests_on],
         },
+        waivers=_waivers([metric for metric in limited if metric.verdict in _PRESSING]),
     )
 
 
 def _unfound(check: Check, rule: Rule, scope: str, names: Names) -> dict[str, Any]:
     """A limit that no finding speaks of, or an audit that found nothing."""
     key = names.of(check.metric.key, scope) if check.metric else "measured"
-    broken = check.state is states.FAIL
+    metrics = [check.metric] if check.metric else []
+    broken = any(metric.value is not None and metric.verdict is Verdict.FAIL for metric in metrics)
     level = "error" if check.metric and stays_broken(check.metric) else "warning"
     return _result(
         f"{scope}: {key}: {check.sentence}",
@@ -135,18 +137,37 @@ def _unfound(check: Check, rule: Rule, scope: str, names: Names) -> dict[str, An
         properties={
             "audit": scope,
             "verdict": check.state.word,
-            "numbers": [number_object(check.metric)] if check.metric else [],
+            "numbers": [number_object(metric) for metric in metrics],
         },
+        waivers=_waivers(metrics) if metrics else [check.audit.waiver] if check.audit.waiver else [],
     )
 
 
+def _waivers(metrics: list[Metric]) -> list[Waiver]:
+    """Who lets a result through: every limit that asks for attention has to be waived."""
+    found = [metric.waiver for metric in metrics if metric.waiver is not None and states.waived(metric)]
+    return found if len(found) == len(metrics) else []
+
+
 def _result(
-    text: str, *, kind: str, level: str, fingerprint: str, place: str, properties: dict[str, Any]
+    text: str,
+    *,
+    kind: str,
+    level: str,
+    fingerprint: str,
+    place: str,
+    properties: dict[str, Any],
+    waivers: list[Waiver],
 ) -> dict[str, Any]:
     physical = {"artifactLocation": {"uri": RECORD_FILE}, "region": {"startLine": 1}}
+    suppressions = [
+        {"kind": "external", "status": "accepted", "justification": message(said(waiver.words, longest=500))}
+        for waiver in waivers
+    ]
     return {
         "kind": kind,
         "level": level,
+        **({"suppressions": suppressions} if suppressions else {}),
         "message": {"text": message(text)},
         "locations": [{"physicalLocation": physical, "logicalLocations": [{"fullyQualifiedName": place}]}],
         "partialFingerprints": {"aboveboard/v1": fingerprint},
