@@ -9,6 +9,7 @@ Sources: Koehn 2004 (bootstrap of BLEU); Dror et al. 2018, "The Hitchhiker's Gui
 from __future__ import annotations
 
 from collections.abc import Callable
+from typing import Any
 
 import numpy as np
 
@@ -39,7 +40,9 @@ def estimate(
     return bootstrap_rows(metric.statistics, of_means(metric), random, confidence=confidence, resamples=resamples)
 
 
-def paired_difference(a: CorpusMetric, b: CorpusMetric, random: np.random.Generator) -> Estimate:
+def paired_difference(
+    a: CorpusMetric, b: CorpusMetric, random: np.random.Generator, *, confidence: float = 0.95, resamples: int = 2000
+) -> Estimate:
     """A minus B, two systems on the same rows: each resample serves both.
 
     Raises: ValueError when the two are not one metric with one signature over as many rows.
@@ -49,10 +52,12 @@ def paired_difference(a: CorpusMetric, b: CorpusMetric, random: np.random.Genera
     if a.form == "share":
         mine, theirs = a.statistics[:, 0] > 0, b.statistics[:, 0] > 0
         both, only_a, only_b = (int(np.sum(x)) for x in (mine & theirs, mine & ~theirs, ~mine & theirs))
-        return paired_difference_of_proportions(both, only_a, only_b, len(a) - both - only_a - only_b)
+        neither = len(a) - both - only_a - only_b
+        return paired_difference_of_proportions(both, only_a, only_b, neither, confidence=confidence)
+    how: dict[str, Any] = {"confidence": confidence, "resamples": resamples}
     if a.form == "mean":
-        return bootstrap_mean(a.statistics[:, 0] - b.statistics[:, 0], random, bounds=(-1, 1))
-    return paired_bootstrap_rows(a.statistics, b.statistics, of_means(a), random)
+        return bootstrap_mean(a.statistics[:, 0] - b.statistics[:, 0], random, bounds=(-1, 1), **how)
+    return paired_bootstrap_rows(a.statistics, b.statistics, of_means(a), random, **how)
 
 
 def without(metric: CorpusMetric, left_out: Array, random: np.random.Generator) -> Estimate:

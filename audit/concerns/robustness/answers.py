@@ -1,0 +1,82 @@
+"""A classifier's answers under every noise: what each row says when it is changed, asked in one request."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+import numpy as np
+
+from core_model.noise import NOISES, Noise, noisy_texts
+
+if TYPE_CHECKING:
+    from audit.subject import Subject
+
+MILDEST_NOT_JUDGED = 0.5  # share of touched words from which another answer may be right
+
+
+@dataclass(frozen=True, eq=False)
+class UnderNoise:
+    """One noise at one rate, on the sampled rows.
+
+    Attributes:
+        noise, rate: which.
+        texts: (rows,) as they became.
+        changed: (rows,) bool, whether the noise touched the row.
+        predicted: (rows,) class index of the answer to the changed text.
+        kept: (rows,) bool, whether it is the answer to the text as it was.
+    """
+
+    noise: Noise
+    rate: float
+    texts: Sequence[str]
+    changed: np.ndarray
+    predicted: np.ndarray
+    kept: np.ndarray
+
+    @property
+    def slice(self) -> dict[str, str]:
+        """As the record names it; the rate only where there are degrees."""
+        return {"noise": self.noise.name, **({"rate": f"{self.rate:g}"} if self.rate < 1 else {})}
+
+    @property
+    def words(self) -> str:
+        """For readers: "typos (0.3)"."""
+        name = self.noise.name.replace("_", " ")
+        return name if self.rate == 1 else f"{name} ({self.rate:g})"
+
+    @property
+    def judged(self) -> bool:
+        """Whether the answer surely should stay."""
+        return judged(self.noise, self.rate)
+
+
+def judged(noise: Noise, rate: float) -> bool:
+    """Whether an answer should stay under a noise: not where the end is gone, or most words are touched."""
+    return noise.family != "truncation" and (rate == 1 or rate < MILDEST_NOT_JUDGED)
+
+
+def ask_under_noise(subject: Subject, rows: np.ndarray, seed: int) -> list[UnderNoise]:
+    """What the model says of some rows under every noise; rows that a noise leaves alone are not asked again.
+
+    Args:
+        rows: (sampled rows,) their numbers.
+    """
+    texts = [subject.texts[row] for row in rows]
+    before = subject.predictions.predicted[rows]
+    forms = [(noise, rate) for noise in NOISES.values() for rate in noise.rates]
+    noisy = [noisy_texts(texts, noise, rate, seed=seed) for noise, rate in forms]
+    changed = np.array([[a != b for a, b in zip(some, texts, strict=True)] for some in noisy])
+    asked = [(form, place) for form, place in zip(*np.nonzero(changed), strict=True)]
+    pairs = subject.data.pairs
+    after = np.tile(before, (len(forms), 1))
+    if asked:
+        after[changed] = subject.predict(
+            [noisy[form][place] for form, place in asked],
+            None if pairs is None else [pairs[rows[place]] for _, place in asked],
+        ).predicted
+    return [
+        UnderNoise(noise, rate, noisy[form], changed[form], after[form], after[form] == before)
+        for form, (noise, rate) in enumerate(forms)
+    ]
