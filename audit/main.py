@@ -19,6 +19,7 @@ COMMANDS = {
     "audit": "Audit a checkpoint and write audit.json and report.html.",
     "prepare": "Clean, filter, deduplicate and split rows for training.",
     "train": "Train or fine-tune a Transformer.",
+    "federate": "Train one model across clients that keep their rows.",
     "tune": "Search for the options that train the better model.",
     "calibrate": "Make a classifier as sure as it should be; no answer changes.",
     "compress": "Make a checkpoint smaller, and measure what that gains and costs.",

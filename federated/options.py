@@ -64,7 +64,7 @@ class FederationOptions(Frozen):
     min_clients: int = Field(
         1, ge=1, description="sound replies that a round needs; with fewer the run ends and keeps its last good model"
     )
-    deadline: float | None = Field(None, gt=0, description="seconds that a round waits for its clients")
+    deadline: float = Field(3600.0, gt=0, description="seconds that a round waits for its clients")
     held_out: float = Field(
         0.0, ge=0, lt=1, description="share of each client's rows that it never trains on, to evaluate the model by"
     )

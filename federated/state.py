@@ -65,6 +65,11 @@ class FederationState:
         """Whether a run was set down here."""
         return (self.folder / "state.json").is_file()
 
+    @property
+    def clients(self) -> str:
+        """Where the clients of a simulation keep what stays with them."""
+        return str(self.folder / CLIENTS)
+
     def save(
         self, progressed: Progressed, identity: Mapping[str, Any], model: Update, strategy: Mapping[str, np.ndarray]
     ) -> None:
@@ -120,7 +125,7 @@ class FederationState:
             Progressed(**state["progressed"])
             if Path(state["tensors"]).name != state["tensors"]:
                 raise ValueError(f"tensors {state['tensors']!r} are not a file beside it")
-            state["names"], state["identity"]  # noqa: B018  # their absence is a KeyError
+            state["names"], state["identity"]  # their absence is a KeyError
         except (OSError, ValueError, KeyError, TypeError) as error:
             raise self._damaged(f"state.json: {error}") from error
         return state

@@ -232,7 +232,7 @@ def _prepared(run: RunSettings, evaluation: str | None) -> Workbench:
 
     base = open_checkpoint(run.base)
     groups = [run.federation.column] if run.federation.column and not run.own_rows else []
-    columns = {**run.columns, "task": run.federation.task}
+    columns: dict[str, Any] = {**run.columns, "task": run.federation.task}
     names = run.labels or None
 
     def opened(file: str, label_names: Any, group_columns: list[str]) -> Table:
@@ -266,7 +266,7 @@ def _placeholders(labels: tuple[str, ...], task: Task) -> Table:
             name="no rows", texts=[PLACEHOLDER] * len(labels), targets=range(len(labels)), label_names=labels,
             synthetic=True,
         )  # fmt: skip
-    pair = {"pairs": [PLACEHOLDER] * 2} if task is Task.QUESTION_ANSWERING else {}
+    pair: dict[str, Any] = {"pairs": [PLACEHOLDER] * 2} if task is Task.QUESTION_ANSWERING else {}
     return Table.from_rows(
         name="no rows", texts=[PLACEHOLDER] * 2, references=[PLACEHOLDER] * 2, synthetic=True, **pair
     )

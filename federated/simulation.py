@@ -1,0 +1,65 @@
+"""A federation on one machine: every client a part of one file, on one of two engines that give the same weights.
+
+    result = simulate(settings, out="model", evaluation="test.jsonl")
+
+"in-process" calls one client after the other in this process: best for small models and for tests. "ray" is Flower's
+own simulation, with a pool of processes. Both run `federated.client:app` and the same server.
+"""
+
+from __future__ import annotations
+
+import logging
+from pathlib import Path
+from typing import TYPE_CHECKING, Literal
+
+from core_model.interrupt import StopRequest
+from federated.environment import quiet_flower
+from federated.result import FederatedResult
+from federated.run_settings import KEY, RunSettings
+from federated.state import FederationState
+
+if TYPE_CHECKING:
+    from federated.rounds import Tell
+
+Engine = Literal["in-process", "ray"]
+
+
+def simulate(
+    settings: RunSettings,
+    *,
+    out: str | Path,
+    evaluation: str | None = None,
+    engine: Engine = "in-process",
+    resume: bool = False,
+    tell: Tell | None = None,
+) -> FederatedResult:
+    """Train one model across simulated clients, and leave it in `out`.
+
+    Args:
+        settings: `data` names the file that is divided; `home` is set here.
+        evaluation: a file of rows that no client has, for the evaluation after each round.
+        resume: take up the run that was interrupted in `out`; begin it where there is none.
+        tell: called with a `federated.rounds.RoundTold` after each round.
+    Raises: as `federated.server.serve`; OptionUnfit when Ray is not installed.
+    """
+    quiet_flower()
+    from federated.grid import InProcessGrid
+    from federated.server import serve, simulated_bench
+
+    logging.getLogger("flwr").setLevel(logging.ERROR)  # its import sets another level
+
+    out = Path(out)
+    settings = settings.model_copy(update={"home": FederationState(out).clients})
+    simulated_bench(settings, evaluation)  # what is wrong with the input is said before an engine starts
+    told: Tell = tell or (lambda said: None)
+    with StopRequest() as stop:
+        if engine == "ray":
+            from federated.ray_engine import simulate_on_ray
+
+            return simulate_on_ray(settings, out=out, evaluation=evaluation, resume=resume, tell=told, stop=stop)
+        from federated.client import app
+
+        grid = InProcessGrid(
+            app, clients=settings.federation.clients, run_config={KEY: settings.to_text()}, stopped=lambda: stop.asked
+        )
+        return serve(grid, settings, out=out, evaluation=evaluation, resume=resume, engine=engine, tell=told, stop=stop)
