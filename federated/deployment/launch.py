@@ -1,0 +1,71 @@
+"""Flower's programs, started by us: `python -m federated.deployment.launch superlink|supernode|clientapp ...`.
+
+What is added to them: they end when the process that started them is gone (killed with -9, too); the SuperLink answers
+its operator's interface on its own machine alone (`access`); a client's app process refuses other apps (`own_app`).
+Flower's hooks for the latter two are replaced in this process: `superlink.extensions.get_middleware` is the one for
+additions, which only its enterprise edition fills.
+"""
+
+from __future__ import annotations
+
+import os
+import sys
+
+PARENT = "ABOVEBOARD_PARENT_PID"  # in the environment: end when this process is gone
+
+
+def superlink() -> None:
+    """`flower-superlink`."""
+    from flwr.superlink import extensions
+    from flwr.superlink.cli.flower_superlink import flower_superlink
+    from starlette.middleware import Middleware
+
+    from federated.deployment.access import LocalControl
+
+    extensions.get_middleware = lambda: (Middleware(LocalControl),)
+    flower_superlink()
+
+
+def supernode() -> None:
+    """`flower-supernode`."""
+    from flwr.supernode.cli.flower_supernode import flower_supernode
+
+    flower_supernode()
+
+
+def clientapp() -> None:
+    """`flwr-clientapp`, which SuperExec starts for each message."""
+    from flwr.supernode.cli.flwr_clientapp import flwr_clientapp
+    from flwr.supernode.runtime import run_clientapp
+
+    from federated.deployment.own_app import refuse_foreign_app
+
+    unpack = run_clientapp.install_from_fab
+
+    def unpack_own(bundle: bytes, *arguments: object, **named: object) -> object:
+        refuse_foreign_app(bundle)
+        return unpack(bundle, *arguments, **named)
+
+    run_clientapp.install_from_fab = unpack_own
+    flwr_clientapp()
+
+
+PROGRAMS = {"superlink": superlink, "supernode": supernode, "clientapp": clientapp}
+
+
+def main() -> None:
+    """Run the program that is named first."""
+    program = PROGRAMS[sys.argv.pop(1)]
+    from federated.environment import quiet_flower
+
+    quiet_flower()
+    parent = os.environ.pop(PARENT, None)
+    if parent is not None:
+        from flwr.supercore.app_utils import start_parent_process_monitor
+
+        start_parent_process_monitor(int(parent))
+    program()
+
+
+if __name__ == "__main__":
+    main()
