@@ -125,7 +125,7 @@ def _check_noise(message: Message, terms: Terms) -> None:
     shares = (local.get("noise_shares") or {}).get("shares")
     if shares is not None and shares > terms.minimum:
         raise Refused(
-            f"the noise is divided among {shares} clients, and the sum may hold {terms.minimum}: it would have too little",
+            f"the noise is divided among {shares} clients, and the sum may hold {terms.minimum}: too little noise",
             mend=f"noise in {terms.minimum} shares",
         )
 

@@ -61,7 +61,7 @@ def go_on(context: Context, asked: ConfigRecord, *, after: Sequence[str]) -> tup
     stage, wanted = text(kept, "stage"), text(asked, "stage")
     if stage == DONE:
         raise Refused(
-            f"asked to {wanted}, and this client is in no round (the last that it revealed is {number(kept, 'revealed')})",
+            f"asked to {wanted}, but this client is in no round; it revealed shares in {number(kept, 'revealed')}",
             mend="one reveal a round; begin a new one",
         )
     if stage not in after:

@@ -1,4 +1,4 @@
-"""A client helps to take the masks off the sum: it signs the list of survivors, and reveals one share for each neighbour.
+"""A client helps to take the masks off the sum: it signs who survived, and reveals one share for each neighbour.
 
 For a neighbour that survived: of the seed of its own mask. For one that was lost: of its private mask key, which gives
 the pairwise masks that nobody cancels now. Never both: the two together open that neighbour's single update. That is

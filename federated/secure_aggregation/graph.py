@@ -31,7 +31,7 @@ def chance_of_exposure(cohort: int, shares: int, threshold: int, colluding: int)
 
     Args:
         shares: of each secret, the client's own among them.
-    Returns: at most 1; the union bound over the honest clients of the hypergeometric tail (Bell et al. 2020, lemma 3.7).
+    Returns: at most 1; the union bound, over the honest clients, of the hypergeometric tail.
     """
     from scipy.stats import hypergeom
 

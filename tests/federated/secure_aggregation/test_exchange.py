@@ -16,6 +16,7 @@ from tests.federated.secure_aggregation.world import (
     loss_of,
     mean_of,
     training_messages,
+    update_of,
     weight_of,
 )
 
@@ -39,9 +40,8 @@ def test_sum_of_five_clients_is_their_weighted_mean():
     assert {name: array.dtype for name, array in total.mean().items()} == dict.fromkeys(mean_of(NODES), np.float32)
     assert largest_error(total, NODES) <= total.quantization_error <= 1e-5
     losses = [loss_of(node) for node in NODES]
-    assert total.metrics["train_loss"] == pytest.approx(
-        np.average(losses, weights=list(map(weight_of, NODES))), abs=1e-6
-    )
+    expected = np.average(losses, weights=list(map(weight_of, NODES)))
+    assert total.metrics["train_loss"] == pytest.approx(expected, abs=1e-6)
     assert {node: dict(proof) for node, proof in total.proofs.items()} == {node: {"node": node} for node in NODES}
 
 
@@ -62,9 +62,8 @@ def test_client_lost_before_unmasking_is_in_the_sum():
 
 
 def test_dropouts_at_every_stage_of_one_round():
-    total = run(
-        {1: ADVERTISE, 4: SHARE, 6: MASK, 9: UNMASK}, nodes=list(range(1, 13)), options={"minimum_survivors": 7}
-    )
+    fails = {1: ADVERTISE, 4: SHARE, 6: MASK, 9: UNMASK}
+    total = run(fails, nodes=list(range(1, 13)), options={"minimum_survivors": 7})
     assert total.survivors == (2, 3, 5, 7, 8, 9, 10, 11, 12)
     assert [(one.node, one.stage) for one in total.dropped] == [(1, ADVERTISE), (4, SHARE), (6, MASK), (9, UNMASK)]
     assert largest_error(total, total.survivors) <= 1e-5
@@ -72,7 +71,7 @@ def test_dropouts_at_every_stage_of_one_round():
 
 @pytest.mark.parametrize("stage", [ADVERTISE, SHARE, MASK, UNMASK])
 def test_too_few_survivors_end_the_round_with_names_and_reasons(stage):
-    with pytest.raises(RoundUnsafe, match="3 clients are left .* 4 are needed") as caught:
+    with pytest.raises(RoundUnsafe, match=r"3 clients are left .* 4 are needed") as caught:
         run({2: stage, 5: stage})
     assert caught.value.stage == stage
     assert [(one.node, one.stage) for one in caught.value.dropped] == [(2, stage), (5, stage)]
@@ -96,14 +95,8 @@ def test_large_cohort_shares_with_neighbours_only():
 def test_every_client_counts_once_when_unweighted():
     total = run(options={"weighted": False})
     assert total.weight_sum == 5
-    [plain] = [np.mean([update["body.bias"] for update in map(_update, NODES)], axis=0)]
+    plain = np.mean([update_of(node)["body.bias"] for node in NODES], axis=0)
     assert total.mean()["body.bias"] == pytest.approx(plain, abs=1e-6)
-
-
-def _update(node):
-    from tests.federated.secure_aggregation.world import update_of
-
-    return update_of(node)
 
 
 def test_refused_proof_keeps_a_client_out_of_the_sum():

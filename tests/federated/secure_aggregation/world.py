@@ -1,4 +1,4 @@
-"""A small consortium over real Flower messages: clients with known updates, clients that fail, and a server that lies."""
+"""A small consortium over real Flower messages: known updates, clients that fail, and a server that lies."""
 
 from __future__ import annotations
 
@@ -21,11 +21,9 @@ SHAPES = {"body.weight": (40, 9), "body.bias": (9,), "head.weight": (3, 7)}
 Change = Callable[[Message], Message | None]
 
 
-def update_of(
-    node: int, *, shapes: Mapping[str, tuple[int, ...]] = SHAPES, size: float = 0.05
-) -> dict[str, np.ndarray]:
+def update_of(node: int) -> dict[str, np.ndarray]:
     rng = np.random.default_rng(node)
-    return {name: (size * rng.standard_normal(shape)).astype(np.float32) for name, shape in shapes.items()}
+    return {name: (0.05 * rng.standard_normal(shape)).astype(np.float32) for name, shape in SHAPES.items()}
 
 
 def weight_of(node: int) -> int:
@@ -36,12 +34,11 @@ def loss_of(node: int) -> float:
     return 0.3 + node / 7
 
 
-def mean_of(nodes: Iterable[int], **how: object) -> dict[str, np.ndarray]:
+def mean_of(nodes: Iterable[int]) -> dict[str, np.ndarray]:
     """The exact weighted mean, in float64."""
     nodes = list(nodes)
-    total = sum(weight_of(node) for node in nodes)
-    updates = [(weight_of(node), update_of(node, **how)) for node in nodes]  # type: ignore[arg-type]
-    return {name: sum(w / total * u[name].astype(np.float64) for w, u in updates) for name in updates[0][1]}
+    updates, weights = [update_of(node) for node in nodes], [weight_of(node) for node in nodes]
+    return {name: np.average([u[name].astype(np.float64) for u in updates], axis=0, weights=weights) for name in SHAPES}
 
 
 def client_app(
@@ -104,13 +101,12 @@ def training_messages(
     nodes: Sequence[int],
     *,
     server_round: int = 1,
-    shapes: Mapping[str, tuple[int, ...]] = SHAPES,
     config: Mapping[str, object] | None = None,
 ) -> list[Message]:
     """As `strategy.configure_train` makes them: the nodes share one content."""
     content = RecordDict(
         {
-            "arrays": ArrayRecord({name: Array(np.zeros(shape, np.float32)) for name, shape in shapes.items()}),
+            "arrays": ArrayRecord({name: Array(np.zeros(shape, np.float32)) for name, shape in SHAPES.items()}),
             "config": ConfigRecord({"server-round": server_round, **(config or {})}),  # type: ignore[dict-item]
         }
     )
