@@ -23,6 +23,7 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
+from core_model.attribution_bisection import by_halves
 from core_model.attribution_path import EmbeddingPath
 from core_model.attribution_words import Worded, merged
 from core_model.errors import OptionUnfit
@@ -38,7 +39,7 @@ REFUSED = {
     "lrp": "it has no rule for embeddings and for attention: it stops with an error, or goes through them wrongly",
 }
 WITHOUT_SIGN = ("attention-rollout",)  # scores say how much, not for or against what
-STEPS = (8, 20, 50)  # nodes on the way; a text whose scores do not yet add up goes on to the next
+STEPS = (8, 20)  # nodes on the way; a text whose scores do not yet add up goes on to the next, then to halves
 TOLERANCE = 0.02  # completeness error allowed, in units of the score
 PERMUTATIONS = 5
 
@@ -56,7 +57,7 @@ class Attribution:
         rest: what was given to tokens that belong to no word.
         completeness_error: |sum of scores - (score of the text - score of the baseline)|; None where the method does
             not promise completeness.
-        steps: gradients along the way; None where there is no way.
+        steps: gradients along the way, those of halved stretches included; None where there is no way.
     """
 
     worded: Worded
@@ -140,15 +141,18 @@ def integrated_gradients(
     *,
     tolerance: float = TOLERANCE,
     steps: Sequence[int] = STEPS,
+    halves: bool = True,
     noise: Sequence[np.ndarray] | None = None,
 ) -> list[Attribution]:
     """The gradient, integrated along the straight way from the baseline to each text.
 
-    Nodes are Gauss-Legendre's, which need fewer steps than equal ones for the same error.
+    Nodes are Gauss-Legendre's, which need fewer steps than equal ones for the same error. Where the model jumps, the
+    way is halved where it does not add up (`core_model.attribution_bisection`).
 
     Args:
         tolerance: completeness error above which a text is done again with the next number of steps.
         steps: numbers of nodes to try in turn.
+        halves: whether a text that still does not add up is done by halves.
         noise: (rows,) of (tokens, hidden), added to the texts' embeddings.
     Source: Sundararajan, Taly and Yan 2017, arXiv:1703.01365.
     """
@@ -175,6 +179,13 @@ def integrated_gradients(
             sums[row] = np.stack(added[place * count : (place + 1) * count]).T @ (weights / 2)
             error[row] = abs(sums[row].sum() - (at_text[row] - at_baseline[row]))
             used[row] = count
+    if halves and (error > tolerance).any():
+        jumping = np.flatnonzero(error > tolerance).tolist()
+        for row, way in by_halves(
+            path, jumping, targets, at_baseline, at_text, tolerance=tolerance, noise=noise
+        ).items():
+            if way.error < error[row]:
+                sums[row], error[row], used[row] = way.added, way.error, way.steps
     return [
         _attribution(
             path, int(row), sums[row], targets, at_text[row], "integrated-gradients",

@@ -148,7 +148,7 @@ def max_sensitivity(
         noise.append(np.zeros_like(embeddings))  # the text itself
         drawn = child.uniform(-size, size, (perturbations, *embeddings.shape)) * moves
         noise.extend(drawn.astype(np.float32))
-    found = integrated_gradients(path.select(copies), targets[copies], steps=(steps,), noise=noise)
+    found = integrated_gradients(path.select(copies), targets[copies], steps=(steps,), halves=False, noise=noise)
     changes = np.zeros(len(rows))
     for row in rows:
         first, *others = (one.scores for one in found[row * (perturbations + 1) : (row + 1) * (perturbations + 1)])

@@ -17,6 +17,7 @@ from core_model.attribution import (
     variants_as_texts,
 )
 from core_model.attribution_path import EmbeddingPath
+from core_model.attribution_words import merged
 from core_model.errors import OptionUnfit
 from core_model.prediction import Predictor
 from tests.core_model.prediction_models import FAMILIES, TWO_STACKS, made_up_texts, open_tiny, slow_logits
@@ -313,3 +314,29 @@ def test_one_gradient_of_two_stacks_is_what_a_small_step_says(tmp_path, family):
         for sign in (1, -1)
     ]
     assert (ends[0] - ends[1]) / (2 * step) == pytest.approx(float((gradient.gradients * noise).sum()), rel=0.05)
+
+
+def test_a_jump_between_two_steps_is_found_by_halving(tmp_path):
+    """A sharp model misses its sum by even steps; by halves it adds up, at the cost of that text alone."""
+    checkpoint = open_loud(tmp_path)
+    predictor, head = Predictor(checkpoint), checkpoint.load_model().classifier
+    with torch.no_grad():  # 0 a good third of the way to the text, and steep
+        head.weight.mul_(80)
+        head.bias.mul_(80)
+        there = [
+            EmbeddingPath(predictor, [TEXT], of="logit").ask(
+                np.array([0]), np.array([0.37]), np.array([label]), gradients=False
+            )[0][0]
+            for label in (0, 1)
+        ]
+        head.bias.sub_(torch.tensor(there, dtype=torch.float32))
+    path = EmbeddingPath(predictor, [TEXT, "the good king was happy"])
+    targets = path.predictor.predict([w.text for w in path.worded]).predicted
+    even = integrated_gradients(path, targets, halves=False)
+    halved = integrated_gradients(path, targets)
+    assert max(one.completeness_error for one in even) > 0.02
+    for one, other in zip(halved, even, strict=True):
+        assert one.completeness_error <= 0.02
+        assert one.completeness_error <= other.completeness_error
+    slow = captum_integrated_gradients(checkpoint, TEXT, int(targets[0]), steps=600)
+    assert halved[0].scores == pytest.approx(merged(slow, path.of_token[0], len(path.worded[0])), abs=0.03)

@@ -77,6 +77,7 @@ from core_model.attribution import (
     refuse,
     shapley_sampling,
 )
+from core_model.attribution_bisection import MOST_STEPS
 from core_model.attribution_path import EmbeddingPath
 from core_model.attribution_trials import randomized
 from core_model.attribution_words import split_words
@@ -192,7 +193,7 @@ def explainability(subject: Subject, options: ExplainabilityOptions, random: np.
     methods = [method for method in options.methods if attention is not None or method not in WITHOUT_SIGN]
     attributions = {method: explained(path, targets, method, options.tolerance, shapley_random) for method in methods}
     copied = randomized(path.predictor, weights_random)
-    shuffled = integrated_gradients(path.asking(copied), targets, steps=STEPS[:1])  # for its ranking only
+    shuffled = integrated_gradients(path.asking(copied), targets, steps=STEPS[:1], halves=False)  # ranking only
     rankings = {method: [a.ranking for a in found] for method, found in attributions.items()}
     rankings[RANDOM] = random_rankings(path.worded, order_random)
     rankings[RANDOM_WEIGHTS] = [a.ranking for a in shuffled]
@@ -228,7 +229,10 @@ def explainability(subject: Subject, options: ExplainabilityOptions, random: np.
             figure for figure in (faithfulness_figure(trials), cascade_figure(trials), words, attention) if figure
         ],
         notes=[*notes_of(subject, path, default, held, options), *([without_attention] if without_attention else [])],
-        settings={"baseline": "padding embeddings, special tokens kept", "steps": ", ".join(map(str, STEPS))},
+        settings={
+            "baseline": "padding embeddings, special tokens kept",
+            "steps": f"{', '.join(map(str, STEPS))}, then by halves up to {MOST_STEPS}",
+        },
         forward_passes=copied.forward_passes + cascade_passes,
     )
 
@@ -289,7 +293,9 @@ def notes_of(
     subject: Subject, path: EmbeddingPath, found: list[Attribution], held: np.ndarray, options: ExplainabilityOptions
 ) -> list[str]:
     """What a reader must know to read the numbers."""
-    used = {count: sum(a.steps == count for a in found) for count in STEPS}
+    used = {f"{count}": sum(a.steps == count for a in found) for count in STEPS}
+    by_halves = [a.steps for a in found if a.steps is not None and a.steps not in STEPS]
+    used[f"up to {max(by_halves, default=0)}, by halves"] = len(by_halves)
     steps = ", ".join(f"{rows} rows with {count}" for count, rows in used.items() if rows)
     notes = [
         f"{len(found):,} of {len(subject.texts):,} rows were explained, drawn at random among those with two words or "
@@ -299,7 +305,7 @@ def notes_of(
     ]
     missed = sum((a.completeness_error or 0.0) > options.tolerance for a in found)
     if missed:
-        notes.append(f"{missed} rows kept a completeness error above {options.tolerance:g} after {STEPS[-1]} steps.")
+        notes.append(f"{missed} rows kept a completeness error above {options.tolerance:g} after {MOST_STEPS} steps.")
     if path.truncated:
         notes.append(f"{path.truncated} texts were longer than the model takes; what it does not see was left out.")
     never = sorted(set(range(len(subject.labels))) - set(subject.predictions.predicted.tolist()))

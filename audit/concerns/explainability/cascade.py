@@ -47,7 +47,7 @@ def cascade_metrics(
     seed, lines, passes = int(random.integers(2**62)), [], 0
     for (name, gone), child in zip(stages, random.spawn(len(stages)), strict=True):
         copied = randomized(path.predictor, np.random.default_rng(seed), parameters=gone)
-        found = integrated_gradients(some.asking(copied), targets, steps=STEPS[:1])
+        found = integrated_gradients(some.asking(copied), targets, steps=STEPS[:1], halves=False)
         passes += copied.forward_passes
         alike = rank_correlations([np.abs(trained[row].scores) for row in rows], [np.abs(a.scores) for a in found])
         lines.append(
