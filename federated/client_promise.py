@@ -233,24 +233,36 @@ class ClientPromise:
 
 
 def refuse_unfit(options: FederationOptions) -> None:
-    """Hold a promise to clients against what else was asked for, before anything runs.
+    """Hold a promise against what else was asked for, before anything runs.
 
     Raises: OptionUnfit, with the reason.
     """
-    if options.private is None or options.private.unit != "client":
+    if options.private is None:
         return
-    if options.private.clipping == "adaptive" and options.secure:
+    adaptive, of_clients = options.private.clipping == "adaptive", options.private.unit == "client"
+    if adaptive and not of_clients:
+        raise OptionUnfit(
+            "adaptive clipping does not go with --privacy-unit example: each client would follow a norm of its own",
+            mend="--clipping fixed, or --privacy-unit client",
+        )
+    if adaptive and options.secure:
         raise OptionUnfit(
             "adaptive clipping does not go with --secure: it counts which updates are within the norm, and masked "
             "clients do not tell",
             mend="--clipping fixed",
         )
-    if options.min_clients > 1 and options.participation < 1 and not options.secure:
+    if of_clients and options.min_clients > 1 and options.participation < 1 and not options.secure:
         raise OptionUnfit(
             f"--min-clients {options.min_clients} does not go with --private and --participation "
             f"{options.participation:g}: how many clients a coin chose is a secret of the promise, and a run that ends "
             "at too few would tell it",
             mend="leave --min-clients out (a round without clients is noise alone), or --participation 1",
+        )
+    if not of_clients and options.secure and options.local_steps is None:
+        raise OptionUnfit(
+            "--secure and --privacy-unit example need a number of steps: the ledger would tell how many steps an epoch "
+            "of a client has, and so how many rows",
+            mend="--local-steps 10, or another number",
         )
 
 

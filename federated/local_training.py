@@ -101,9 +101,10 @@ def train_locally(
     with bench.loaded(start, head) as model, torch.random.fork_rng():
         optimizer = _optimizer(model, local)
         objective: Any = TaskLoss(task, label_smoothing=options.label_smoothing, precision=nullcontext)
-        if local.proximal_mu:
+        if local.proximal_mu and make_step is None:
             objective = Proximal(objective, model, local.proximal_mu)
         method = (make_step or GradientStep)(options, task, bench.process, optimizer)
+        term: Any = getattr(method, "proximal", objective)  # what adds the term says in how many steps it did
         method.begin(0)
         loss, units, steps = _steps(method, objective, options, model)
         if not math.isfinite(loss):
@@ -118,7 +119,7 @@ def train_locally(
             steps=steps,
             loss=loss / max(units, 1),
             seconds=time.perf_counter() - begun,
-            proximal_mu=objective.mu if isinstance(objective, Proximal) and objective.steps == steps else 0.0,
+            proximal_mu=term.mu if getattr(term, "steps", None) == steps else 0.0,
         )
 
 
