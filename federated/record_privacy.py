@@ -1,8 +1,6 @@
 """DP-SGD in each client: one row's presence is hidden, and each client keeps its own account of it over all rounds.
 
-    rows = RecordPrivacyOfClient(local, home=context.state, folder=None, client=3)
-    result = train_locally(bench, 3, start, local, make_step=rows.make_step)     # BudgetSpent before a step is done
-    proof = rows.proof()
+    result, proof = train_rows_privately(bench, 3, start, local, home=context.state, folder=None)
 
 The steps are `privacy.private_step.PrivateStep`: nothing of it is written again. Two things differ from a training of
 one's own. The noise is calibrated once, for all rounds in which the client may be asked; and the ledger goes on from
@@ -26,7 +24,7 @@ import torch
 
 from core_model.training_plan import Plan
 from federated.ledger import BudgetSpent
-from federated.options import LocalOptions, RecordPrivacy
+from federated.options import LocalOptions
 from federated.proof import RecordProof
 from privacy.accounting import Budget, Ledger, Phase, automatic_delta
 from privacy.calibration import noise_multiplier_for
@@ -40,6 +38,9 @@ if TYPE_CHECKING:
 
     from core_model.tasks.training_task import TrainingTask
     from core_model.training_options import TrainingOptions
+    from federated.arrays import Update
+    from federated.local_training import LocalResult
+    from federated.workbench import Workbench
 
 KEY = "ledger"  # in what stays with a client; records of this name are never taken back (see `ClientHome`)
 
@@ -142,54 +143,61 @@ class RoundStep(PrivateStep):
         """See `StepMethod.begin`; everything is settled."""
 
 
-@dataclass
-class RecordPrivacyOfClient:
-    """What one client does about record-level privacy in one round.
+def train_rows_privately(
+    bench: Workbench, client: int, start: Update, local: LocalOptions, *, home: RecordDict, folder: Path | None,
+    head: Update | None = None,
+) -> tuple[LocalResult, RecordProof]:  # fmt: skip
+    """One client, one round, by DP-SGD; as `federated.local_training.train_locally`.
+
+    The result's loss is one without noise: it must not leave the client.
 
     Args:
         local: with `record_privacy`.
-        home: what stays with the client.
-        folder: of its own, that survives restarts.
-    Raises: OptionUnfit for adaptive clipping.
+        home: what stays with the client; its ledger is there afterwards.
+        folder: of the client's own, that survives restarts.
+    Raises: BudgetSpent when the round would exceed the client's budget: it takes part no more, and has done nothing.
+        OptionUnfit when it has fewer rows than a step expects, no noise keeps the promise, or the loss is no number.
     """
+    from federated.local_training import train_locally
 
-    local: LocalOptions
-    home: RecordDict
-    folder: Path | None
-    client: int
+    round_of_client = _Round(local, ClientLedger(home, folder), client)
+    try:
+        result = train_locally(bench, client, start, local, head=head, make_step=round_of_client.make_step)
+        return result, round_of_client.proof()
+    finally:
+        round_of_client.close()
 
-    def __post_init__(self) -> None:
-        if self.local.record_privacy is None:
+
+class _Round:
+    """One client's round: the step that it is given, what was paid for it, and the proof."""
+
+    def __init__(self, local: LocalOptions, ledger: ClientLedger, client: int) -> None:
+        if local.record_privacy is None:
             raise ValueError("the server asked for no record-level privacy")
-        self.asked: RecordPrivacy = self.local.record_privacy
-        self.ledger = ClientLedger(self.home, self.folder)
-        self.budget: Budget | None = None
+        self.local, self.asked, self.ledger, self.client = local, local.record_privacy, ledger, client
+        self.step: RoundStep | None = None
         self.phase: Phase | None = None
 
     def make_step(
         self, options: TrainingOptions, task: TrainingTask, process: Any, optimizer: torch.optim.Optimizer
     ) -> RoundStep:
-        """The step of this round, paid for in full; see `federated.local_training.MakeStep`.
-
-        Raises: BudgetSpent when the round would exceed the client's budget: it takes part no more, and has done
-            nothing. OptionUnfit when it has fewer rows than a step expects, or no noise keeps the promise.
-        """
+        """The step of this round, paid for in full; see `federated.local_training.MakeStep`."""
         units = Units.of(_row_of_example(task), most=1)
         rate = (options.batch_size or 1) / len(units)
         if self.local.secure:  # neither rate nor delta may tell how many rows there are
             rate = coarse(rate)
         automatic = automatic_delta(len(units)) if not self.local.secure else rate / (20 * (options.batch_size or 1))
         delta = self.asked.delta if self.asked.delta is not None else automatic
-        self.budget = Budget(self.asked.epsilon, delta)
+        budget = Budget(self.asked.epsilon, delta)
         private = PrivacyOptions(
             epsilon=self.asked.epsilon, delta=delta, clipping_norm=self.asked.clipping_norm, noise_seed=self._seed()
         )
-        step = RoundStep(
-            options.model_copy(update={"clip_norm": None}), task, process, optimizer, private, units, self.budget,
+        step = self.step = RoundStep(
+            options.model_copy(update={"clip_norm": None}), task, process, optimizer, private, units, budget,
             self.ledger,
         )  # fmt: skip
         steps = Plan(options, step.steps_per_epoch).steps or 1
-        self.phase = Phase(self._noise(self.budget, rate, steps), rate, steps)
+        self.phase = Phase(self._noise(budget, rate, steps), rate, steps)
         step.hold(self.phase.noise_multiplier, self.local.proximal_mu)
         self.ledger.pay_round(self.phase, clipping_norm=self.asked.clipping_norm)
         return step
@@ -197,18 +205,24 @@ class RecordPrivacyOfClient:
     def proof(self) -> RecordProof:
         """What leaves with the update.
 
-        Raises: ValueError before `make_step`, or when a step that was paid for was not done.
+        Raises: RuntimeError when a step that was paid for was not done: then the update is not what was asked for.
         """
-        if self.phase is None or self.budget is None or self.ledger.prepaid:
-            raise ValueError(f"{self.ledger.prepaid} steps that were paid for were not done")
+        if self.step is None or self.phase is None or self.ledger.prepaid:
+            raise RuntimeError(f"{self.ledger.prepaid} steps that were paid for were not done")
+        delta = self.step.budget.delta
         return RecordProof(
             noise_multiplier=self.phase.noise_multiplier,
             clipping_norm=self.asked.clipping_norm,
             steps=self.phase.steps,
-            epsilon=self.ledger.ledger.epsilon(self.budget.delta),
-            delta=self.budget.delta,
+            epsilon=self.ledger.ledger.epsilon(delta),
+            delta=delta,
             ledger=self.ledger.ledger.to_json(),
         )
+
+    def close(self) -> None:
+        """Take the clipper off the model, which other clients use after this one."""
+        if self.step is not None:
+            self.step.clipper.close()
 
     def _noise(self, budget: Budget, rate: float, steps: int) -> float:
         """In a run's first round calibrated, for all its rounds; later the same, as long as the budget bears it."""
