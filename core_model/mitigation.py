@@ -9,8 +9,9 @@ Identity swap   Each row that holds an identity term is trained on once more, wi
 Reweighing      A row's loss is multiplied by P(group) P(label) / P(group, label), so that group and label are
                 independent in the weighted rows. Kamiran and Calders 2012, Knowledge and Information Systems 33:1,
                 doi:10.1007/s10115-011-0463-8.
+Noise           Each row is trained on once more, with typos or other noise: `core_model.noisy_copies`.
 
-With both, copies are weighed like rows: a copy has the group and the label of the row that it was made of.
+With several, copies are weighed like rows: a copy has the group and the label of the row that it was made of.
 """
 
 from __future__ import annotations
@@ -24,6 +25,8 @@ import numpy as np
 from core_model.errors import OptionUnfit
 from core_model.groups import Groups, groups_of
 from core_model.identity_swap import Category, IdentityTerms, read_terms, swap, words_of
+from core_model.noisy_copies import SOURCE as NOISY_SOURCE
+from core_model.noisy_copies import forms_of, noisy_copies
 
 if TYPE_CHECKING:
     from core_model.data import Table
@@ -38,7 +41,7 @@ class Mitigated:
     """Training rows after the mitigations that were asked for.
 
     Attributes:
-        tables: the rows as they were opened; then, where asked for, their swapped copies.
+        tables: the rows as they were opened; then, where asked for, their swapped and their noisy copies.
         weights: what each row's loss is multiplied by, (rows of all tables,) float32, mean 1; None: all count alike.
         record: what was done, by name, for training_record.json; empty when nothing was asked for.
         groups: of the rows of all tables, where a fairness constraint asks.
@@ -78,6 +81,13 @@ def mitigate(data: Table, options: TrainingOptions) -> Mitigated:
             f"{copies.rows:,} of {data.rows:,} training rows hold an identity term of {terms.name}; each epoch has "
             "them a second time, swapped, under the same label. Nobody checked that the label stays right."
         )
+    for kind in [kind for kind in ("typos", "noise") if kind in options.augment]:
+        tables = (*tables, noisy_copies(data, kind, seed=options.seed))
+        record[f"{kind}_copies"] = {
+            "source": NOISY_SOURCE,
+            "rows_added": data.rows,
+            "noises": sorted({noise.name for noise, _ in forms_of(kind)}),
+        }
     if options.reweigh is not None:
         weights, table, more = reweigh(tables, options.reweigh)
         record["reweighing"] = table

@@ -12,9 +12,11 @@ from pydantic import BaseModel, Field, field_validator, model_validator
 from core_model.tasks import Task
 
 Parity = Literal["demographic-parity", "equalized-odds"]
+Augmentation = Literal["identity-swap", "typos", "noise", "token-dropout", "word-order"]
+COPIES = ("identity-swap", "typos", "noise")  # these add rows; the others disturb those that there are
 PENALTY_WEIGHT = 10.0
 
-# Why a task cannot have its texts disturbed; identity-swap changes rows with labels, which classification alone has.
+# Why a task cannot have its texts disturbed; copies are trained on under a label, which classification alone has.
 UNDISTURBED = {
     Task.LANGUAGE_MODELING: "the text that it reads is also the text that it must write",
     Task.MASKED_LANGUAGE_MODELING: "it hides words itself",
@@ -25,10 +27,11 @@ UNDISTURBED = {
 class MitigationOptions(BaseModel):
     """Options of the mitigations; what each does: docs/mitigation.md."""
 
-    augment: tuple[Literal["identity-swap", "token-dropout", "word-order"], ...] = Field(
+    augment: tuple[Augmentation, ...] = Field(
         (),
-        description="identity-swap: rows with an identity term once more, swapped, under the same label; the others: "
-        "noise on the texts, new in every epoch",
+        description="identity-swap: rows with an identity term once more, swapped, under the same label; typos and "
+        "noise: rows once more with typing errors, or every kind of noise; the others: words left out or moved, new in "
+        "every epoch",
     )
     token_dropout_rate: float = Field(0.1, gt=0, lt=1, description="share of words that token-dropout leaves out")
     word_order_distance: int = Field(3, ge=1, description="places that word-order moves a word at most")
@@ -77,7 +80,7 @@ class MitigationOptions(BaseModel):
     def _noise_fits_the_task(self) -> Self:
         task = getattr(self, "task", Task.CLASSIFICATION)
         for name in self.augment:
-            if name == "identity-swap":
+            if name in COPIES:
                 why = None if task is Task.CLASSIFICATION else "a copy is trained on under the label of its row"
             else:
                 why = UNDISTURBED.get(task)

@@ -113,8 +113,10 @@ class SmoothedClassifier:
         Args:
             texts: (rows,) whose words may be replaced; pairs: (rows,) second texts, which are shown whole.
         """
+        if not len(texts):
+            return []
         chosen, counted, exact = self._votes(texts, pairs)
-        answers = chosen.argmax(axis=1) if len(texts) else np.zeros(0, dtype=np.int64)
+        answers = chosen.argmax(axis=1)
         rows, asked = np.arange(len(texts)), counted.sum(axis=1)
         votes = counted[rows, answers]
         shares = votes / np.maximum(asked, 1)

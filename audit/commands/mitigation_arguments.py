@@ -15,8 +15,9 @@ def mitigation_options(command: Command) -> Command:
     """Noise, weights, constraints, adversaries, and what comes before."""
     for option in reversed(
         [
-            click.option("--augment", multiple=True, metavar="identity-swap|token-dropout|word-order",
-                         help="Rows with an identity term once more, swapped; or noise on texts. Repeatable."),
+            click.option("--augment", multiple=True, metavar="identity-swap|typos|noise|token-dropout|word-order",
+                         help="Rows once more with identity terms swapped, or with noise; or words left out or moved. "
+                         "Repeatable."),
             click.option("--identity-terms", metavar="FILE",
                          help="TOML list of term pairs for --augment. Default: our own."),
             click.option("--token-dropout-rate", type=float, metavar="X",

@@ -46,7 +46,7 @@ class Noise:
         apply: from text, rate and generator to text; it returns the text itself where there is nothing to change.
         rates: how severe, mildest first: shares of the words (letters, for the case) that are touched; (1.0,) where
             there are no degrees.
-        what: in a few words, for readers.
+        what: in a few words, for readers; "{share}" is the rate.
     """
 
     name: str
@@ -55,31 +55,43 @@ class Noise:
     rates: tuple[float, ...]
     what: str
 
+    def said(self, rate: float) -> str:
+        """What it does at a rate, in a few words."""
+        return self.what.format(share=f"{rate:.0%}")
+
 
 NOISES: Mapping[str, Noise] = {
     noise.name: noise
     for noise in (
         Noise("typos", "typing", typos, (0.1, 0.3, 0.6), "a letter beside the right key, two letters in the wrong "
-              "order, one missing or doubled, in this share of the words"),
+              "order, one missing or doubled, in {share} of the words"),
         Noise("lower_case", "casing", lower_case, (1.0,), "no capital letters"),
         Noise("upper_case", "casing", upper_case, (1.0,), "capital letters alone"),
-        Noise("random_case", "casing", random_case, (0.3,), "this share of the letters in the other case"),
+        Noise("random_case", "casing", random_case, (0.3,), "{share} of the letters in the other case"),
         Noise("no_punctuation", "punctuation", without_punctuation, (1.0,), "all punctuation left out"),
-        Noise("punctuation_added", "punctuation", punctuation_added, (0.3,), "a mark after this share of the words"),
-        Noise("spaces_added", "whitespace", spaces_added, (0.3,), "spaces, tabs and line breaks more than needed"),
-        Noise("spaces_lost", "whitespace", spaces_lost, (0.1, 0.3), "this share of the spaces left out"),
+        Noise("punctuation_added", "punctuation", punctuation_added, (0.3,), "a mark after {share} of the words"),
+        Noise("spaces_added", "whitespace", spaces_added, (0.3,), "{share} of the spaces longer or of another kind"),
+        Noise("spaces_lost", "whitespace", spaces_lost, (0.1, 0.3), "{share} of the spaces left out"),
         Noise("no_accents", "unicode", without_accents, (1.0,), "accents left out"),
         Noise("decomposed", "unicode", decomposed, (1.0,), "letters and their accents as two characters (NFD)"),
-        Noise("full_width", "unicode", full_width, (0.3,), "this share of the words in full-width forms (NFKC)"),
+        Noise("full_width", "unicode", full_width, (0.3,), "{share} of the words in full-width forms (NFKC)"),
         Noise("look_alikes", "unicode", look_alikes, (0.1, 0.3), "a letter of another alphabet that looks alike, in "
-              "this share of the words"),
+              "{share} of the words"),
         Noise("contractions", "wording", contractions, (1.0,), "English: 'do not' for 'don't', and the other way"),
         Noise("number_words", "wording", number_words, (1.0,), "English: 'three' for '3', and the other way"),
         Noise("spelling", "wording", spelling, (1.0,), "English: British for American spelling, and the other way"),
-        Noise("truncated", "truncation", truncated, (0.25, 0.5), "this share of the words cut off at the end"),
+        Noise("truncated", "truncation", truncated, (0.25, 0.5), "{share} of the words cut off at the end"),
     )
 }  # fmt: skip
 """Every noise, by name."""
+
+
+HEAVY = 0.5  # share of touched words from which another answer may be right
+
+
+def keeps_meaning(noise: Noise, rate: float) -> bool:
+    """Whether an answer surely should stay: not where the end is gone, or most words are touched."""
+    return noise.family != "truncation" and (rate == 1 or rate < HEAVY)
 
 
 def noisy(text: str, noise: Noise, rate: float, *, seed: int) -> str:

@@ -8,12 +8,10 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from core_model.noise import NOISES, Noise, noisy_texts
+from core_model.noise import NOISES, Noise, keeps_meaning, noisy_texts
 
 if TYPE_CHECKING:
     from audit.subject import Subject
-
-MILDEST_NOT_JUDGED = 0.5  # share of touched words from which another answer may be right
 
 
 @dataclass(frozen=True, eq=False)
@@ -43,18 +41,22 @@ class UnderNoise:
     @property
     def words(self) -> str:
         """For readers: "typos (0.3)"."""
-        name = self.noise.name.replace("_", " ")
-        return name if self.rate == 1 else f"{name} ({self.rate:g})"
+        return self.name if self.rate == 1 else f"{self.name} ({self.rate:g})"
+
+    @property
+    def what(self) -> str:
+        """What the noise does, in a few words."""
+        return self.noise.said(self.rate)
+
+    @property
+    def name(self) -> str:
+        """For sentences."""
+        return self.noise.name.replace("_", " ")
 
     @property
     def judged(self) -> bool:
         """Whether the answer surely should stay."""
-        return judged(self.noise, self.rate)
-
-
-def judged(noise: Noise, rate: float) -> bool:
-    """Whether an answer should stay under a noise: not where the end is gone, or most words are touched."""
-    return noise.family != "truncation" and (rate == 1 or rate < MILDEST_NOT_JUDGED)
+        return keeps_meaning(self.noise, self.rate)
 
 
 def ask_under_noise(subject: Subject, rows: np.ndarray, seed: int) -> list[UnderNoise]:

@@ -67,13 +67,13 @@ def accuracy_metrics(
     for under in answers:
         correct = None if targets is None else under.predicted == targets
         if correct is not None:
-            lines.append(_accuracy(correct, under.slice, f"with: {under.noise.what}"))
+            lines.append(_accuracy(correct, under.slice, f"with: {under.what}"))
         lines.append(_drop(right, correct, under))
         lines.append(
             metric(
                 "invariance_rate", _share(under.kept[under.changed], "the noise touches no sampled row"),
                 unit="share of the rows that the noise changes", better="higher", slice=under.slice,
-                definition=f"Rows that keep their predicted label with: {under.noise.what}.", source=CHECKLIST,
+                definition=f"Rows that keep their predicted label with: {under.what}.", source=CHECKLIST,
             )
         )  # fmt: skip
     return lines

@@ -14,7 +14,6 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from audit.concerns.robustness.answers import judged
 from audit.concerns.robustness.findings import mitigation_of, severity
 from audit.corpus_estimates import estimate, paired_difference
 from audit.evidence import Limit, metric
@@ -22,7 +21,7 @@ from audit.plugin import Evidence, Need
 from audit.statistics import Estimate
 from core_model.corpus_metric import CorpusMetric, mean_of_rows
 from core_model.evaluation import PRIMARY, metrics_of
-from core_model.noise import NOISES, Noise, noisy_texts
+from core_model.noise import NOISES, Noise, keeps_meaning, noisy_texts
 from core_model.predictions import Scores
 from core_model.tasks import Task
 from reports.record import Figure, Finding, Metric
@@ -46,6 +45,11 @@ class Change:
     of: CorpusMetric
     value: Estimate
     worse: Estimate
+
+    @property
+    def what(self) -> str:
+        """What the noise does, in a few words."""
+        return self.noise.said(self.rate)
 
     @property
     def slice(self) -> dict[str, str]:
@@ -149,7 +153,7 @@ def _lines(change: Change) -> list[Metric]:
     return [
         metric(
             of.name, change.value, unit=of.unit, better=of.better, slice=named, source=SOURCE,
-            definition=f"{of.name} on the sampled rows with: {change.noise.what}. Signature: {of.signature}.",
+            definition=f"{of.name} on the sampled rows with: {change.what}. Signature: {of.signature}.",
         ),
         metric(
             f"{of.name}_loss", change.worse, unit=of.unit, better="lower", slice=named, source=SOURCE,
@@ -160,7 +164,9 @@ def _lines(change: Change) -> list[Metric]:
 
 def _worst(changes: Sequence[Change], limit: Limit | None, random: np.random.Generator) -> tuple[Change | None, Metric]:
     """The judged noise that costs most, its interval widened for having been picked."""
-    known = [change for change in changes if judged(change.noise, change.rate) and change.worse.value is not None]
+    known = [
+        change for change in changes if keeps_meaning(change.noise, change.rate) and change.worse.value is not None
+    ]
     worst = max(known, key=lambda change: change.worse.value or 0.0, default=None)
     held = None if limit is None or worst is None else Limit(limit.value * worst.of.scale, limit.source)
     estimate = Estimate.absent("no noise was measured")
@@ -183,7 +189,7 @@ def _finding(worst: Change, line: Metric, subject: Subject) -> list[Finding]:
     return [
         Finding(
             id="robustness-noise", severity=grave,
-            statement=f"With {worst.noise.name.replace('_', ' ')} ({worst.noise.what}) {worst.of.name} is worse by "
+            statement=f"With {worst.noise.name.replace('_', ' ')} ({worst.what}) {worst.of.name} is worse by "
             f"{line.value:.3g}.",
             metrics=[line.key], mitigation=mitigation_of(worst.noise, subject),
         )

@@ -60,7 +60,7 @@ def noise_finding(
     return [
         Finding(
             id="robustness-noise", severity=grave,
-            statement=f"With {worst.words} ({worst.noise.what}) the model is right in {drop.value:.1%} fewer of "
+            statement=f"With {worst.name} ({worst.what}) the model is right in {drop.value:.1%} fewer of "
             f"{drop.n:,} rows: {(before == targets).mean():.1%} before, {(worst.predicted == targets).mean():.1%} "
             "after.",
             metrics=[drop.key], mitigation=mitigation_of(worst.noise, subject), examples=examples,
