@@ -49,9 +49,7 @@ class Certificates:
     @classmethod
     def in_folder(cls, folder: Path) -> Certificates:
         """Under their usual names."""
-        return cls(
-            folder / "authority.crt", folder / "authority.key", folder / "server.crt", folder / "server.key"
-        )
+        return cls(folder / "authority.crt", folder / "authority.key", folder / "server.crt", folder / "server.key")
 
 
 def ensure_certificates(folder: Path, hosts: Sequence[str]) -> Certificates:
@@ -105,9 +103,7 @@ def make_server_certificate(files: Certificates, hosts: Sequence[str], *, days: 
         .add_extension(_usage(signs_certificates=False), critical=True)
         .add_extension(x509.ExtendedKeyUsage([ExtendedKeyUsageOID.SERVER_AUTH]), critical=False)
         .add_extension(x509.SubjectAlternativeName([_general_name(host) for host in hosts]), critical=False)
-        .add_extension(
-            x509.AuthorityKeyIdentifier.from_issuer_public_key(authority_key.public_key()), critical=False
-        )
+        .add_extension(x509.AuthorityKeyIdentifier.from_issuer_public_key(authority_key.public_key()), critical=False)
     )
     _write_key(files.key, key)
     _write_certificate(files.certificate, _signed(builder, authority_key))
@@ -188,9 +184,7 @@ def _new_authority(files: Certificates) -> str:
     )
 
 
-def _builder(
-    subject: x509.Name, issuer: x509.Name, key: EllipticCurvePrivateKey, days: int
-) -> x509.CertificateBuilder:
+def _builder(subject: x509.Name, issuer: x509.Name, key: EllipticCurvePrivateKey, days: int) -> x509.CertificateBuilder:
     from cryptography import x509
 
     now = datetime.datetime.now(datetime.UTC)

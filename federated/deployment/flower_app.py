@@ -31,6 +31,7 @@ federation = ""
 out = ""
 eval-data = ""
 resume = false
+wait = 600.0
 """
 
 

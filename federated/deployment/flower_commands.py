@@ -1,32 +1,28 @@
 """Flower's own commands, as its manual has them: register a node, run an app, list runs and nodes, follow a log.
 
-They are called in this process, so that the seconds which Flower takes to be imported are spent once.
-
-    flwr supernode register KEY.pub federation --format json
-    flwr run APP federation --run-config FILE.toml --format json
-    flwr list federation --run-id N --format json
-    flwr supernode list federation --format json
-    flwr log N federation --stream                  (a process of its own, for as long as the run lasts)
+flwr supernode register KEY.pub federation --format json
+flwr run APP federation --run-config FILE.toml --format json
+flwr list federation --run-id N --format json
+flwr supernode list federation --format json
+flwr log N federation --stream                  (lasts as long as the run)
 """
 
 from __future__ import annotations
 
-import contextlib
-import io
 import json
-import os
+import subprocess
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-import tomli_w
-
 from core_model.errors import AboveboardError
 from core_model.files import write_atomically
 from federated.deployment.environment import flower_environment, programs
 from federated.deployment.network import Address
+from federated.deployment.toml_text import Scalar, toml_table
 
+COMMAND_SECONDS = 120.0
 CONNECTION = "federation"  # the SuperLink's name in Flower's configuration
 
 
@@ -73,8 +69,11 @@ class FlowerCommands:
     def __init__(self, home: Path, server: Address, authority: Path) -> None:
         self.home = home
         connection = {"address": str(server), "root-certificates": str(authority.absolute())}
-        configuration = {"superlink": {"default": CONNECTION, CONNECTION: connection}}
-        write_atomically(home / "config.toml", tomli_w.dumps(configuration))
+        write_atomically(
+            home / "config.toml",
+            toml_table({"default": CONNECTION}, name="superlink")
+            + toml_table(connection, name=f"superlink.{CONNECTION}"),
+        )
 
     def register(self, public_key: Path) -> int:
         """Make a client's key known; returns the node's number.
@@ -88,13 +87,13 @@ class FlowerCommands:
         listed = self._json("supernode", "list", CONNECTION)["nodes"]
         return {int(node["node-id"]): str(node["status"]) for node in listed}
 
-    def submit(self, app: Path, run_config: Mapping[str, str | bool]) -> int:
+    def submit(self, app: Path, run_config: Mapping[str, Scalar]) -> int:
         """Start a run; returns its number.
 
         Raises: FlowerRefused.
         """
         config = self.home / "run.toml"
-        write_atomically(config, tomli_w.dumps(dict(run_config)))
+        write_atomically(config, toml_table(run_config))
         return int(self._json("run", str(app), CONNECTION, "--run-config", str(config))["run-id"])
 
     def status(self, run: int) -> RunStatus:
@@ -113,19 +112,14 @@ class FlowerCommands:
         return [str(programs() / "flwr"), "log", str(run), CONNECTION, "--stream"]
 
     def _json(self, *arguments: str) -> dict[str, Any]:
-        from flwr.cli.app import app
-
-        said, complaint = io.StringIO(), ""
-        with _environment(flower_environment(self.home)), contextlib.redirect_stdout(said):
-            try:
-                app([*arguments, "--format", "json"], standalone_mode=False)
-            except SystemExit as error:
-                complaint = f"it ended with {error.code}"
-            except Exception as error:  # click's and Flower's errors share no base but this
-                complaint = str(getattr(error, "message", "") or error or type(error).__name__)
-        answer = _last_object(said.getvalue())
-        if complaint or not answer.get("success"):
-            told = answer.get("error-message") or complaint or said.getvalue()
+        ran = subprocess.run(  # our own words, no shell
+            [str(programs() / "flwr"), *arguments, "--format", "json"],
+            stdin=subprocess.DEVNULL, capture_output=True, text=True, encoding="utf-8", errors="replace",
+            env=flower_environment(self.home), timeout=COMMAND_SECONDS, check=False, start_new_session=True,
+        )  # fmt: skip
+        answer = _last_object(ran.stdout)
+        if ran.returncode or not answer.get("success"):
+            told = answer.get("error-message") or ran.stderr.strip() or ran.stdout.strip() or f"code {ran.returncode}"
             raise FlowerRefused(f"flwr {' '.join(arguments)}: {told}", mend="see the log of the SuperLink")
         return answer
 
@@ -138,14 +132,3 @@ def _last_object(text: str) -> dict[str, Any]:
     except ValueError:
         return {}
     return found if isinstance(found, dict) else {}
-
-
-@contextlib.contextmanager
-def _environment(values: Mapping[str, str]) -> Any:
-    before = dict(os.environ)
-    os.environ.update(values)
-    try:
-        yield
-    finally:
-        os.environ.clear()
-        os.environ.update(before)

@@ -10,6 +10,7 @@ from __future__ import annotations
 
 import os
 import sys
+from pathlib import Path
 
 PARENT = "ABOVEBOARD_PARENT_PID"  # in the environment: end when this process is gone
 
@@ -42,9 +43,9 @@ def clientapp() -> None:
 
     unpack = run_clientapp.install_from_fab
 
-    def unpack_own(bundle: bytes, *arguments: object, **named: object) -> object:
-        refuse_foreign_app(bundle)
-        return unpack(bundle, *arguments, **named)
+    def unpack_own(fab: Path | bytes, flwr_dir: Path | None = None, skip_prompt: bool = False) -> Path:
+        refuse_foreign_app(fab if isinstance(fab, bytes) else fab.read_bytes())
+        return unpack(fab, flwr_dir, skip_prompt)
 
     run_clientapp.install_from_fab = unpack_own
     flwr_clientapp()

@@ -7,10 +7,16 @@ their parent (see `federated.deployment.launch`), so that they end as well when 
 from __future__ import annotations
 
 import contextlib
+import os
+import signal
 import subprocess
 import time
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from psutil import Process
 
 GRACE_SECONDS = 10.0
 TAIL_BYTES = 8192
@@ -30,7 +36,7 @@ class Program:
         self.log = log
         self._begin = log.stat().st_size if log.exists() else 0
         with log.open("ab") as output:
-            self._process = subprocess.Popen(  # noqa: S603  # our own words, no shell
+            self._process = subprocess.Popen(  # our own words, no shell
                 list(command), stdin=subprocess.DEVNULL, stdout=output, stderr=subprocess.STDOUT,
                 env=dict(environment), start_new_session=True,
             )  # fmt: skip
@@ -61,20 +67,28 @@ class Program:
 
     def stop(self, *, grace: float = GRACE_SECONDS) -> None:
         """End it and all that it started: first asked, then, after `grace` seconds, killed."""
-        import psutil
-
-        family = _family(self.pid)
-        for member in family:
-            with contextlib.suppress(psutil.NoSuchProcess):
-                member.terminate()
-        _, alive = psutil.wait_procs(family, timeout=grace)
-        for member in {*alive, *(child for one in alive for child in _family(one.pid))}:
-            with contextlib.suppress(psutil.NoSuchProcess):
-                member.kill()
-        self._process.wait(grace)
+        stop_all([self], grace=grace)
 
 
-def _family(pid: int) -> list:  # type: ignore[type-arg]  # of psutil.Process, which is imported when needed
+def stop_all(programs: Sequence[Program], *, grace: float = GRACE_SECONDS) -> None:
+    """End programs and all that they started, at the same time: first asked, then, after `grace` seconds, killed."""
+    import psutil
+
+    family = [member for program in programs for member in _family(program.pid)]
+    for member in family:
+        with contextlib.suppress(psutil.NoSuchProcess):
+            member.terminate()
+    _, alive = psutil.wait_procs(family, timeout=grace)
+    for member in {*alive, *(child for one in alive for child in _family(one.pid))}:
+        with contextlib.suppress(psutil.NoSuchProcess):
+            member.kill()
+    for program in programs:
+        with contextlib.suppress(ProcessLookupError):
+            os.killpg(program.pid, signal.SIGKILL)  # children of a program that had died before
+        program.wait(grace)
+
+
+def _family(pid: int) -> list[Process]:
     import psutil
 
     try:
@@ -84,16 +98,7 @@ def _family(pid: int) -> list:  # type: ignore[type-arg]  # of psutil.Process, w
         return []
 
 
-@contextlib.contextmanager
-def stopped_at_end(program: Program) -> Iterator[Program]:
-    """The program is stopped when the block ends, however it ends."""
-    try:
-        yield program
-    finally:
-        program.stop()
-
-
-def wait_until(condition, *, seconds: float, poll: float = 0.2) -> bool:  # type: ignore[no-untyped-def]
+def wait_until(condition: Callable[[], bool], *, seconds: float, poll: float = 0.2) -> bool:
     """Whether a condition came true within so many seconds."""
     end = time.monotonic() + seconds
     while not condition():
