@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from audit.commands.arguments import json_option, print_json
+from audit.commands.command_parts import with_parts
 from audit.commands.federation_arguments import FLAGS, federation_options, read_federation
 from audit.commands.option_groups import grouped
 
@@ -17,8 +18,14 @@ if TYPE_CHECKING:
 
 COLUMNS = ("text_column", "pair_column", "label_column", "reference_column", "encoding")
 
+PARTS = {
+    "serve": ("audit.commands.federate_serve:federate_serve", "Serve clients that run on other machines."),
+    "key": ("audit.commands.federate_key:federate_key", "Make the key that `join` proves itself by."),
+    "join": ("audit.commands.federate_join:federate_join", "Take part with the rows of this machine."),
+}
 
-@click.command(cls=grouped(FLAGS))
+
+@click.command(cls=with_parts(grouped(FLAGS), PARTS))
 @click.option("--base", required=True, metavar="CKPT", help="Folder or hub id that every client begins from.")
 @click.option("--data", required=True, metavar="FILE", help="Rows to divide among the clients: CSV, JSONL, Parquet ...")
 @click.option("--eval-data", metavar="FILE", help="Rows of the server's own, to evaluate each round on.")
@@ -61,9 +68,9 @@ def federate(
 ) -> None:  # fmt: skip
     """Train one model across clients that keep their rows.
 
-    The clients are parts of --data, on this machine; the same apps run across machines with `aboveboard federate-serve`
-    and `federate-join`. Leaves a standard Hugging Face folder in --out, with federated_record.json: who took part, what
-    travelled, what was not believed. A run that was interrupted, or killed, goes on with --resume and ends with the
+    The clients are parts of --data, on this machine; the same apps run across machines with `aboveboard federate serve`
+    and `aboveboard federate join`. Leaves a standard Hugging Face folder in --out, with federated_record.json: who took
+    part, what travelled, what was not believed. A run that was interrupted, or killed, goes on with --resume and ends with the
     same weights. Every option: docs/federated.md.
 
     \b
@@ -150,7 +157,8 @@ def _tell_result(result: FederatedResult, *, data: str, eval_data: str | None) -
     say(f"checkpoint: {result.path}  (sha256 {record.model_sha256})")
     clients = record.partition["clients"]
     say(f"clients: {len(clients)}, {record.partition['scheme']}; {len(record.rounds)} rounds ({record.ended})")
-    say(f"sent: {as_bytes(record.bytes_down)} down, {as_bytes(record.bytes_up)} up, in serialized messages")
+    if record.bytes_down is not None and record.bytes_up is not None:
+        say(f"sent: {as_bytes(record.bytes_down)} down, {as_bytes(record.bytes_up)} up, in serialized messages")
     for text in _rejections(record):
         say(text)
     for what, measured in (("evaluation", record.evaluation), ("on clients' rows", record.clients_evaluation)):
@@ -170,7 +178,7 @@ def _rejections(record: FederatedRecord) -> list[str]:
     """Who was not counted, and why: one line a client and reason."""
     found: dict[tuple[str, str], list[int]] = {}
     for entry in record.rounds:
-        for rejection in entry["rejected"]:
+        for rejection in entry["rejected"] or ():
             found.setdefault((rejection["name"], rejection["why"]), []).append(entry["round"])
     return [
         f"not counted: {name} in {'rounds' if len(rounds) > 1 else 'round'} {', '.join(map(str, rounds))}: {why}"

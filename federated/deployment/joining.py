@@ -41,10 +41,7 @@ def prepare_client(
     return SuperNode(home, server, authority.absolute(), ensure_node_key(home), config)
 
 
-def join(
-    node: SuperNode, *, wait: float, tell: Tell, patience: float = PATIENCE_SECONDS,
-    stopped: Callable[[], bool] = lambda: False,
-) -> None:  # fmt: skip
+def join(node: SuperNode, *, wait: float, tell: Tell, patience: float = PATIENCE_SECONDS) -> None:
     """Take part until told to stop.
 
     Args:
@@ -53,7 +50,7 @@ def join(
     """
     tell(f"this client's key: {node.key.public}, {node.key.fingerprint}")
     await_server(node.server, node.authority, wait=wait, tell=tell)
-    Supervisor(node.start, key=node.key.fingerprint, tell=tell, patience=patience).run(stopped)
+    Supervisor(node.start, key=node.key.fingerprint, tell=tell, patience=patience).run()
 
 
 def await_server(server: Address, authority: Path, *, wait: float, tell: Tell) -> None:

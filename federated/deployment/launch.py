@@ -43,9 +43,9 @@ def clientapp() -> None:
 
     unpack = run_clientapp.install_from_fab
 
-    def unpack_own(fab: Path | bytes, flwr_dir: Path | None = None, skip_prompt: bool = False) -> Path:
-        refuse_foreign_app(fab if isinstance(fab, bytes) else fab.read_bytes())
-        return unpack(fab, flwr_dir, skip_prompt)
+    def unpack_own(fab_file: Path | bytes, install_dir: Path | None = None, skip_prompt: bool = False) -> Path:
+        refuse_foreign_app(fab_file if isinstance(fab_file, bytes) else fab_file.read_bytes())
+        return unpack(fab_file, install_dir, skip_prompt)
 
     run_clientapp.install_from_fab = unpack_own
     flwr_clientapp()

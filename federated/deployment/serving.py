@@ -4,8 +4,8 @@
         server.register([Path("clients")])
         server.train(settings, out=Path("model"), evaluation=None, resume=False)
 
-A run does not survive its SuperLink: Flower marks it failed. Its rounds do, in `out`; submitted again with `resume`, our
-server app goes on after the last of them.
+A run does not survive its SuperLink: Flower marks it failed. Its rounds do, in `out`; submitted again with `resume`,
+our server app goes on after the last of them.
 """
 
 from __future__ import annotations
