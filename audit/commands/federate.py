@@ -70,8 +70,8 @@ def federate(
 
     The clients are parts of --data, on this machine; the same apps run across machines with `aboveboard federate serve`
     and `aboveboard federate join`. Leaves a standard Hugging Face folder in --out, with federated_record.json: who took
-    part, what travelled, what was not believed. A run that was interrupted, or killed, goes on with --resume and ends with the
-    same weights. Every option: docs/federated.md.
+    part, what travelled, what was not believed. A run that was interrupted, or killed, goes on with --resume and ends
+    with the same weights. Every option: docs/federated.md.
 
     \b
     Examples:
