@@ -5,10 +5,11 @@ BIN := $(VENV)/bin
 READY := $(VENV)/.ready
 PIP := $(BIN)/python -m pip --disable-pip-version-check --quiet
 
-.PHONY: help demo test lint benchmarks clean
+.PHONY: help demo federation test lint benchmarks clean
 
 help:
 	@echo "make demo        fine-tune a real encoder on real comments, audit it, write demo/audit/report.html"
+	@echo "make federation  a server and three clients as processes of their own, with TLS and keys (SMALL=1: a tiny model)"
 	@echo "make test        run the tests"
 	@echo "make lint        ruff, mypy, import-linter"
 	@echo "make benchmarks  the figures of docs/performance.md"
@@ -27,6 +28,9 @@ $(READY): pyproject.toml constraints.txt
 demo: $(READY)
 	$(BIN)/aboveboard demo
 
+federation: $(READY)
+	$(BIN)/python examples/federation/demonstration.py $(if $(SMALL),--small)
+
 test: $(READY)
 	$(BIN)/python -m pytest
 
@@ -41,4 +45,4 @@ benchmarks: $(READY)
 	$(BIN)/python -m benchmarks.fairness
 
 clean:
-	rm -rf $(VENV) demo build *.egg-info
+	rm -rf $(VENV) demo federation-demo build *.egg-info
