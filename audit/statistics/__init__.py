@@ -4,6 +4,7 @@ from audit.statistics.bootstrap import bootstrap_mean, bootstrap_rows, bootstrap
 from audit.statistics.calibration import Bin, RiskAtCoverage, brier_score, expected_calibration_error, risk_coverage
 from audit.statistics.estimate import Estimate
 from audit.statistics.group_table import group_counts, rate_parts, rates, resampled_counts
+from audit.statistics.medians import median
 from audit.statistics.multiplicity import benjamini_hochberg, holm, p_value_against_limit
 from audit.statistics.paired import paired_bootstrap_rows, paired_bootstrap_table
 from audit.statistics.power import minimum_detectable_difference, minimum_detectable_effect
@@ -33,6 +34,7 @@ __all__ = [
     "holm",
     "largest_minus_smallest",
     "largest_of_ranges",
+    "median",
     "minimum_detectable_difference",
     "minimum_detectable_effect",
     "p_value_against_limit",

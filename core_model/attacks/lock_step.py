@@ -150,10 +150,11 @@ def attack(
         attempts.append((row, attempt))
     endings = driver.run(attempts, recipe)
     turned = [(row, attempt) for row, attempt in attempts if attempt.reached]
-    after = predictor.predict(  # the Predictor knows it already
-        [attempt.current.text for _, attempt in turned], None if pairs is None else [pairs[row] for row, _ in turned]
-    ).predicted
-    said_after = {row: int(label) for (row, _), label in zip(turned, after, strict=True)}
+    said_after: dict[int, int] = {}
+    if turned:
+        others = None if pairs is None else [pairs[row] for row, _ in turned]
+        after = predictor.predict([attempt.current.text for _, attempt in turned], others)  # it knows them already
+        said_after = {row: int(label) for (row, _), label in zip(turned, after.predicted, strict=True)}
     for row, attempt in attempts:
         ending, queries = endings[row]
         results[row] = Attacked(

@@ -1,36 +1,52 @@
-"""Security: could the checkpoint's own files hurt whoever opens them?
+"""Security: who can make the model say otherwise, and could its own files hurt whoever opens them?
 
-What it measures  Issues in the files of the checkpoint's folder, by how much they matter. Every file is told by its
-                  content and looked at without being loaded or run: pickles (also inside archives) are disassembled and
-                  judged by picklescan and fickling; configuration that names code; chat templates that reach out of
-                  their sandbox; archives with paths, links or sizes that are traps; links out of the folder, pipes and
-                  devices; safetensors headers that are not true; programs; secrets in text.
-How to read it    All files are looked at, so the counts have no sampling error; that nothing was found is evidence that
-                  these known tricks are absent, and no proof that nothing is hidden. Two scanners are asked about each
-                  pickle, for each misses what the other finds; fickling calls torch's own tensors unsafe, too, so its
-                  lowest alarms are not taken alone. What a chat template says in plain words is not judged.
-How to mend it    Each example says what to type. Convert pickles to safetensors, remove what a checkpoint does not
-                  need, copy linked files in, and look again: `aboveboard scan FOLDER --gate`. `aboveboard package`
-                  writes a folder with nothing else in it.
-Source            picklescan; fickling; the safetensors format; CVE-2024-34359 (chat templates); CVE-2007-4559 (tar);
-                  Fifield, "A better zip bomb", WOOT 2019.
+What it measures  Attacks on answers: letters and words are edited, under the constraints of the named recipes, until
+                  the answer changes (success rate, accuracy under attack, texts asked, words changed); embeddings are
+                  moved along the gradient (accuracy against radius); a few words are searched that turn a whole class.
+                  And issues in the files of the checkpoint's folder, by how much they matter: every file is told by
+                  its content and looked at without being loaded or run: pickles (also inside archives) are
+                  disassembled and judged by picklescan and fickling; configuration that names code; chat templates
+                  that reach out of their sandbox; archives with paths, links or sizes that are traps; links out of the
+                  folder, pipes and devices; safetensors headers that are not true; programs; secrets in text.
+How to read it    An attack that fails proves nothing about a better one; one that succeeds may have written a text that
+                  a person, too, would judge otherwise: look at the examples. Success is of rows that were right before;
+                  accuracy under attack is of all drawn rows. Radii are in units of a row's own embeddings, and the
+                  points reached are no texts. A trigger counts on rows that its search did not see, against random
+                  words. Severity of attacks: high, when by its whole interval more than half of the attacked answers
+                  change; medium, more than a tenth, or more than by chance for triggers; low, some. All files are
+                  looked at, so these counts have no sampling error; that nothing was found is evidence that known
+                  tricks are absent, and no proof that nothing is hidden. Two scanners are asked about each pickle, for
+                  each misses what the other finds; fickling calls torch's own tensors unsafe, too, so its lowest alarms
+                  are not taken alone. What a chat template says in plain words is not judged.
+How to mend it    `aboveboard normalize CHECKPOINT --out FOLDER` against look-alike letters; `aboveboard train
+                  --adversarial freelb` against small shifts; audit again. For files each example says what to type:
+                  convert pickles to safetensors, remove what a checkpoint does not need, copy linked files in, and look
+                  again: `aboveboard scan FOLDER --gate`. `aboveboard package` writes a folder with nothing else in it.
+Source            Morris et al. 2020, arXiv:2005.05909; Gao et al. 2018, arXiv:1801.04354; Ren et al. 2019, P19-1103;
+                  Madry et al. 2018, arXiv:1706.06083; Wallace et al. 2019, arXiv:1908.07125; picklescan; fickling; the
+                  safetensors format; CVE-2024-34359 (chat templates); CVE-2007-4559 (tar); Fifield, WOOT 2019.
 """
 
 from __future__ import annotations
 
+from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING
 
 import numpy as np
 from pydantic import Field
 
+from audit.concerns.security.attack_options import AttackOptions
+from audit.concerns.security.attacks import attack_answers, attack_passes
 from audit.concerns.security.supply_chain import examine_files
-from audit.plugin import Concern, Evidence, Options, audit
+from audit.plugin import Concern, Evidence, Need, Size, audit
+from core_model.attacks.recipes import RECIPES
+from core_model.tasks import Task
 
 if TYPE_CHECKING:
     from audit.subject import Subject
 
 
-class SecurityOptions(Options):
+class SecurityOptions(AttackOptions):
     """What can be set."""
 
     max_high_issues: int = Field(
@@ -39,7 +55,53 @@ class SecurityOptions(Options):
     examples: int = Field(20, ge=1, le=1000, description="issues shown of each kind; all are counted")
 
 
-@audit(concern=Concern.SECURITY)
+def planned_passes(size: Size, options: SecurityOptions) -> Mapping[str, int]:
+    """Rows through the model; looking at files takes none."""
+    return attack_passes(size, options) if size.task is Task.CLASSIFICATION else {}
+
+
+@audit(
+    concern=Concern.SECURITY,
+    uses={Need.LABELS, Need.GROUPS, Need.GRADIENTS},
+    forward_passes=planned_passes,
+    profiles={
+        "quick": {
+            "attack_rows": 20,
+            "recipes": ("deepwordbug", "look-alikes"),
+            "gradient_rows": 20,
+            "radii": (0.05, 0.1, 0.2),
+            "trigger_rows": 16,
+            "trigger_candidates": 4,
+            "resamples": 1000,
+        },
+        "full": {
+            "attack_rows": 300,
+            "recipes": RECIPES,
+            "attack_seconds": 600,
+            "gradient_rows": 300,
+            "pgd_steps": 20,
+            "trigger_rows": 128,
+            "trigger_candidates": 20,
+        },
+    },
+)
 def security(subject: Subject, options: SecurityOptions, random: np.random.Generator) -> Evidence:
     """Every part of the audit, joined."""
-    return examine_files(subject.checkpoint.path, max_high=options.max_high_issues, examples=options.examples)
+    [attack_random] = random.spawn(1)
+    parts = [examine_files(subject.checkpoint.path, max_high=options.max_high_issues, examples=options.examples)]
+    if subject.task is Task.CLASSIFICATION:
+        parts.append(attack_answers(subject, options, attack_random))
+    return joined(parts)
+
+
+def joined(parts: Sequence[Evidence]) -> Evidence:
+    """Several parts as one, in their order."""
+    return Evidence(
+        metrics=[line for part in parts for line in part.metrics],
+        findings=[finding for part in parts for finding in part.findings],
+        figures=[figure for part in parts for figure in part.figures],
+        notes=[note for part in parts for note in part.notes],
+        tables={name: rows for part in parts for name, rows in part.tables.items()},
+        forward_passes=sum(part.forward_passes for part in parts),
+        settings={name: value for part in parts for name, value in part.settings.items()},
+    )

@@ -6,12 +6,11 @@ import json
 import shutil
 from pathlib import Path
 from tarfile import TarInfo
-from types import SimpleNamespace
 
-import numpy as np
 import pytest
 
-from audit.concerns.security import SecurityOptions, security
+from audit.concerns.security import SecurityOptions
+from audit.concerns.security.supply_chain import examine_files
 from audit.plugin import Evidence
 from core_model.supply_chain import verdicts
 from core_model.supply_chain.issues import Kind
@@ -28,8 +27,8 @@ def model(checkpoint, tmp_path) -> Path:
 
 
 def run(folder: Path, **options: int) -> Evidence:
-    subject = SimpleNamespace(checkpoint=SimpleNamespace(path=folder))
-    return security(subject, SecurityOptions(**options), np.random.default_rng(0))
+    given = SecurityOptions(**options)
+    return examine_files(folder, max_high=given.max_high_issues, examples=given.examples)
 
 
 def one(evidence: Evidence, key: str) -> Metric:

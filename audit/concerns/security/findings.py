@@ -1,0 +1,148 @@
+"""What a reader should act on: attacks that work, and what to type against them.
+
+Severity, by the interval and not by the point:
+    high    the attack surely (by its whole interval) changes more than half of the answers that it attacks
+    medium  it surely changes more than a tenth; a trigger surely does more than random words
+    low     it changes some, and no more is sure
+Attacks in embedding space are no texts, and never more than medium.
+"""
+
+from __future__ import annotations
+
+import shlex
+from collections.abc import Sequence
+from typing import TYPE_CHECKING
+
+from audit.concerns.security.triggers import Triggered
+from audit.concerns.security.word_attacks import WordAttack, changed_words
+from reports.record import Finding, Metric, Mitigation, Scalar, Severity
+
+if TYPE_CHECKING:
+    from audit.subject import Subject
+
+MOST, SOME = 0.5, 0.1  # shares of attacked rows
+NEAR = 0.1  # of the norm of a row's embeddings: within this, an attack in embedding space is told
+LONGEST = 300  # letters of an example
+
+
+def word_findings(
+    found: Sequence[WordAttack], metrics: Sequence[Metric], subject: Subject, *, examples: int
+) -> list[Finding]:
+    """One finding for each recipe that changed an answer."""
+    by_key = {line.key: line for line in metrics}
+    told = []
+    for one in found:
+        line = by_key[f"attack_success_rate[attack={one.name}]"]
+        if not one.succeeded or line.value is None or line.interval is None:
+            continue
+        low, high = line.interval
+        queries, change = (by_key[f"{name}[attack={one.name}]"] for name in ("queries_median", "word_change_rate"))
+        told.append(
+            Finding(
+                id=f"security-attack-{one.name}",
+                severity=_severity(low),
+                statement=f"{one.name} changes {len(one.succeeded)} of {len(one.attacked)} right answers "
+                f"({line.value:.0%}, {line.confidence:.0%} interval {low:.0%} to {high:.0%}), with a median of "
+                f"{queries.value:.0f} texts asked and {change.value:.0%} of the words changed.",
+                metrics=[line.key, f"accuracy_under_attack[attack={one.name}]", queries.key, change.key],
+                mitigation=_mend(one.name, subject),
+                examples=_examples(one, subject)[:examples],
+                examples_total=len(one.succeeded),
+            )
+        )
+    return told
+
+
+def gradient_findings(metrics: Sequence[Metric], subject: Subject) -> list[Finding]:
+    """One finding where PGD surely changes most answers within a small radius."""
+    for line in metrics:
+        if line.name != "attack_success_rate" or line.slice.get("attack") != "pgd-L2" or line.interval is None:
+            continue
+        if line.interval[0] > MOST and float(line.slice.get("radius", "inf")) <= NEAR:
+            return [
+                Finding(
+                    id="security-near-in-embedding-space",
+                    severity=Severity.MEDIUM,
+                    statement=f"Moving a row's embeddings by {line.slice['radius']} of their norm (PGD, L2) changes "
+                    f"{line.value:.0%} of {line.n} right answers ({line.confidence:.0%} interval "
+                    f"{line.interval[0]:.0%} to {line.interval[1]:.0%}).",
+                    metrics=[line.key],
+                    mitigation=_adversarial(subject),
+                )
+            ]
+    return []
+
+
+def trigger_findings(found: Sequence[Triggered], metrics: Sequence[Metric], subject: Subject) -> list[Finding]:
+    """One finding for each class whose trigger surely does more than random words."""
+    by_key = {line.key: line for line in metrics}
+    told = []
+    for one in found:
+        label = subject.labels[one.label]
+        over = by_key[f"trigger_success_over_random[class={label}]"]
+        rate = by_key[f"trigger_success_rate[class={label}, trigger=searched]"]
+        if one.trigger is None or over.interval is None or rate.interval is None or over.interval[0] <= 0:
+            continue
+        examples: list[dict[str, Scalar]] = [
+            {"text": one.trigger.put_before(subject.texts[row])[:LONGEST], "before": label}
+            for row, turned in zip(one.rows, one.turned, strict=True)
+            if turned
+        ]
+        told.append(
+            Finding(
+                id=f"security-universal-trigger-{one.label}",
+                severity=Severity.HIGH if rate.interval[0] > MOST else Severity.MEDIUM,
+                statement=f"The words {' '.join(one.trigger.words)!r} before a row of {label!r} change "
+                f"{rate.value:.0%} of {rate.n} answers on rows that the search did not see "
+                f"({rate.confidence:.0%} interval {rate.interval[0]:.0%} to {rate.interval[1]:.0%}), "
+                f"{over.value:.0%} more than random words.",
+                metrics=[rate.key, f"trigger_success_rate[class={label}, trigger=random words]", over.key],
+                mitigation=_adversarial(subject),
+                examples=examples[:5],
+                examples_total=len(examples),
+            )
+        )
+    return told
+
+
+def _severity(low: float) -> Severity:
+    return Severity.HIGH if low > MOST else Severity.MEDIUM if low > SOME else Severity.LOW
+
+
+def _mend(name: str, subject: Subject) -> Mitigation:
+    if name == "look-alikes":
+        return Mitigation(
+            command="aboveboard normalize CHECKPOINT --out normalized",
+            why="the tokenizer then reads letters of other scripts inside a Latin word as the Latin ones that they "
+            "look like; nothing is trained, and `aboveboard compare` shows the gain and its price",
+        )
+    return _adversarial(subject)
+
+
+def _adversarial(subject: Subject) -> Mitigation:
+    columns = f"--text-column {shlex.quote(subject.data.text_column)}"
+    if subject.data.label_column:
+        columns += f" --label-column {shlex.quote(subject.data.label_column)}"
+    return Mitigation(
+        command="aboveboard train --task classification --base CHECKPOINT --data TRAIN_FILE "
+        f"{columns} --adversarial freelb --out hardened",
+        why="trained where small shifts of the embeddings make the loss large (Zhu et al. 2020, arXiv:1909.11764), the "
+        "answer changes later; how much it helps against words differs by model: audit again, and compare",
+    )
+
+
+def _examples(one: WordAttack, subject: Subject) -> list[dict[str, Scalar]]:
+    """Changed rows, those with the fewest changes first: what a person is least likely to notice."""
+    rows = [(int(at), row) for at, row in zip(one.sample.rows, one.run.rows, strict=True)] if one.run else []
+    changed = [(at, row) for at, row in rows if row.status == "succeeded"]
+    changed.sort(key=lambda pair: pair[1].words_changed)
+    return [
+        {
+            "row": at,
+            "change": changed_words(row)[:LONGEST],
+            "before": subject.labels[row.before],
+            "after": subject.labels[row.after],
+            "queries": row.queries,
+        }
+        for at, row in changed
+    ]
