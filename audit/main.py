@@ -22,6 +22,7 @@ COMMANDS = {
     "federate": "Train one model across clients that keep their rows.",
     "tune": "Search for the options that train the better model.",
     "calibrate": "Make a classifier as sure as it should be; no answer changes.",
+    "normalize": "Let the tokenizer take disguises off: look-alike letters, invisible marks.",
     "compress": "Make a checkpoint smaller, and measure what that gains and costs.",
     "export": "Write a checkpoint as ONNX, held against torch on real rows.",
     "package": "Put a checkpoint into one folder that is ready to share.",
