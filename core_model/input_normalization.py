@@ -38,6 +38,7 @@ SOURCE = "Unicode Technical Standard 39 and Standard Annex 15"
 # Default ignorable code points; the joiners U+200C and U+200D among them mean something in Persian, Hindi and emoji.
 INVISIBLE = "\u00ad\u034f\u061c\u115f\u1160\u17b4\u17b5\u180b-\u180e\u200b\u200e\u200f\u202a-\u202e\u2060-\u206f\ufeff"
 JOINERS = "\u200c\u200d"
+PROBE = "a t\u0435xt, d\u0456sgu\u0456s\u0435d; \uff41nd ag\u200bain."
 KNOWN_PIECES = 200  # pieces of three letters or more: with so many, a tokenizer knows a script's words
 CARRIED = ("README.md", "LICENSE", "LICENSE.md", "LICENSE.txt", "generation_config.json", "calibration.json")
 
@@ -121,8 +122,28 @@ def normalize(checkpoint: Checkpoint, *, out: str | Path) -> Normalized:
                 (fresh / name).parent.mkdir(parents=True, exist_ok=True)
                 shutil.copyfile(checkpoint.path / name, fresh / name)
         tokenizer.save_pretrained(fresh)
+        _load_as_written(tokenizer, fresh)
         _write_record(checkpoint, made, fresh)
     return made
+
+
+def _load_as_written(tokenizer: Any, folder: Path) -> None:
+    """Have tokenizer.json taken as it is: a model's own tokenizer class would build its usual normalizer instead.
+
+    Raises: TokenizerUnfit when the tokenizer, loaded again, reads a disguised text otherwise than this one.
+    """
+    from transformers import AutoTokenizer
+
+    path = folder / "tokenizer_config.json"
+    settings = json.loads(path.read_text(encoding="utf-8"))
+    settings |= {"tokenizer_class": "PreTrainedTokenizerFast", "model_input_names": tokenizer.model_input_names}
+    write_atomically(path, json.dumps(settings, indent=2, ensure_ascii=False) + "\n")
+    again = AutoTokenizer.from_pretrained(folder, local_files_only=True, trust_remote_code=False)
+    if dict(again(PROBE, PROBE)) != dict(tokenizer(PROBE, PROBE)):
+        raise TokenizerUnfit(
+            "this tokenizer does not read a text in the same way once it was saved with another normalizer",
+            mend="normalize texts before they reach the model: core_model.input_normalization.normalizer",
+        )
 
 
 def _begins_so(normalizer: Normalizer | None, front: Normalizer) -> bool:
