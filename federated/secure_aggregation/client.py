@@ -7,7 +7,7 @@ app.query(ACTION)(answer)                           # the stages after the train
 `train` returns the update in "arrays" (names and shapes as they were sent), "num-examples" and any metrics that are
 single numbers in "metrics". What it does to the update before it returns (clipping, its share of the noise) was done
 before masking. A node with keys (see `identity`) answers no training message outside secure aggregation: a server could
-ask for the plain update otherwise.
+ask for the plain update otherwise; and none for fewer survivors than its "secure-minimum".
 """
 
 from __future__ import annotations
@@ -26,7 +26,7 @@ from federated.secure_aggregation.client_keys import advertise, share
 from federated.secure_aggregation.client_masking import WEIGHT, mask
 from federated.secure_aggregation.client_unmasking import agree, unmask
 from federated.secure_aggregation.errors import Refused
-from federated.secure_aggregation.identity import identity_of
+from federated.secure_aggregation.identity import KEY, MINIMUM, identity_of
 from federated.secure_aggregation.messages import (
     ADVERTISE,
     AGREE,
@@ -107,6 +107,7 @@ def _terms(message: Message, context: Context) -> Terms:
         ) from problem
     if text(asked, "stage") != ADVERTISE:
         raise Refused(f"a training message of the stage {text(asked, 'stage')!r}", mend="a server of this version")
+    _check_policy(context, terms)
     revealed = client_state.last_revealed(context)
     if terms.round <= revealed:
         raise Refused(
@@ -116,6 +117,21 @@ def _terms(message: Message, context: Context) -> Terms:
         )
     _check_noise(message, terms)
     return terms
+
+
+def _check_policy(context: Context, terms: Terms) -> None:
+    """What the node's own configuration demands of every round, whatever the server would like."""
+    least = context.node_config.get(MINIMUM)
+    if least is not None and terms.minimum < int(least):
+        raise Refused(
+            f"the sum may hold {terms.minimum} clients, and this node answers for {least} or more ({MINIMUM})",
+            mend=f"a minimum of {least} survivors",
+        )
+    if KEY in context.node_config and not terms.complete:
+        raise Refused(
+            f"{terms.neighbours} neighbours of {terms.cohort} clients: who draws them could surround this node",
+            mend="require_signatures, so that everybody is everybody's neighbour",
+        )
 
 
 def _check_noise(message: Message, terms: Terms) -> None:

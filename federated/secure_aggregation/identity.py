@@ -2,8 +2,8 @@
 
 A node signs with the ECDSA P-384 key that its SuperNode authenticates with, and trusts the keys of a roster: a file
 with one registered public key a line, as `ssh-keygen` writes them. Both are configuration of the node, which the
-server does not send:
-    flower-supernode ... --node-config 'secure-key="n0.key" secure-roster="roster.pub"'
+server does not send; so is the fewest survivors that it answers for:
+    flower-supernode ... --node-config 'secure-key="n0.key" secure-roster="roster.pub" secure-minimum=5'
 """
 
 from __future__ import annotations
@@ -28,6 +28,7 @@ from flwr.supercore.primitives.asymmetric import (
 from core_model.errors import OptionUnfit
 
 KEY, ROSTER = "secure-key", "secure-roster"  # in the node's configuration
+MINIMUM = "secure-minimum"  # there, too: the fewest survivors of a round in which the node takes part
 DOMAIN = b"aboveboard secure aggregation 1\0"  # the same key signs a SuperNode's log-in: no text may serve as the other
 
 

@@ -49,7 +49,7 @@ class SecureSettings(Frozen):
         "others' updates coarse"
     )  # fmt: skip
     stage_timeout: float = Field(120.0, gt=0, description="seconds that each stage after the training may take")
-    require_signatures: bool = Field(False, description="refuse a round in which clients have no node keys")
+    require_signatures: bool = Field(False, description="every client has node keys, and shares with every other")
 
     def terms(self, round_number: int, cohort: int) -> Terms:
         """The terms of one round.
@@ -73,7 +73,8 @@ class SecureSettings(Frozen):
             round=round_number,
             cohort=cohort,
             minimum=minimum,
-            neighbours=min(self.neighbours, cohort - 1),
+            # Node keys protect against a server that lies; one that draws the neighbours could surround a client.
+            neighbours=cohort - 1 if self.require_signatures else min(self.neighbours, cohort - 1),
             clip_range=self.clip_range,
             max_weight=self.max_weight if self.weighted else 1,
             weighted=self.weighted,

@@ -313,3 +313,22 @@ def test_signatures_can_be_demanded():
     with pytest.raises(RoundUnsafe) as caught:
         round_of(consortium(), require_signatures=True)
     assert "not signed" in reasons(caught)
+
+
+def test_node_answers_for_no_fewer_survivors_than_it_is_configured_to(tmp_path):
+    """Otherwise a server could ask one client together with others that tell it what they know."""
+    grid = consortium(tmp_path)
+    for node in NODES:
+        grid.contexts[node].node_config["secure-minimum"] = 4
+    assert len(round_of(grid, minimum_survivors=4).survivors) == 5
+    with pytest.raises(RoundUnsafe) as caught:
+        round_of(grid, server_round=2, minimum_survivors=3)
+    assert "may hold 3 clients, and this node answers for 4 or more" in reasons(caught)
+
+
+def test_node_with_keys_lets_no_server_draw_its_neighbours(tmp_path):
+    grid = consortium(tmp_path)
+    with pytest.raises(RoundUnsafe) as caught:
+        round_of(grid, neighbours=2)
+    assert "could surround this node" in reasons(caught)
+    assert len(round_of(grid, neighbours=2, require_signatures=True).survivors) == 5

@@ -27,7 +27,7 @@ def update_of(node: int) -> dict[str, np.ndarray]:
 
 
 def weight_of(node: int) -> int:
-    return 37 * node + 11
+    return 37 * (node & 0xFF) + 11  # the low bits: an engine's node numbers are any 64 bits
 
 
 def loss_of(node: int) -> float:
