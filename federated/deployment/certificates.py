@@ -68,7 +68,7 @@ def ensure_certificates(folder: Path, hosts: Sequence[str]) -> Certificates:
     return files
 
 
-def make_authority(files: Certificates, *, days: int = AUTHORITY_DAYS) -> None:
+def make_authority(files: Certificates, *, days: float = AUTHORITY_DAYS) -> None:
     """An authority that may sign server certificates, and no further authorities.
 
     Raises: OutputUnwritable.
@@ -86,7 +86,7 @@ def make_authority(files: Certificates, *, days: int = AUTHORITY_DAYS) -> None:
     _write_certificate(files.authority, _signed(builder, key))
 
 
-def make_server_certificate(files: Certificates, hosts: Sequence[str], *, days: int = SERVER_DAYS) -> None:
+def make_server_certificate(files: Certificates, hosts: Sequence[str], *, days: float = SERVER_DAYS) -> None:
     """A certificate for a server that is reached under `hosts`, signed by the authority of the same folder.
 
     Raises: CertificateUnfit when the authority cannot sign; OutputUnwritable.
@@ -184,7 +184,7 @@ def _new_authority(files: Certificates) -> str:
     )
 
 
-def _builder(subject: x509.Name, issuer: x509.Name, key: EllipticCurvePrivateKey, days: int) -> x509.CertificateBuilder:
+def _builder(subject: x509.Name, issuer: x509.Name, key: EllipticCurvePrivateKey, days: float) -> x509.CertificateBuilder:
     from cryptography import x509
 
     now = datetime.datetime.now(datetime.UTC)
