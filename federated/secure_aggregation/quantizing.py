@@ -169,7 +169,7 @@ def _fixed(value: float) -> int:
 
 def _metric(name: str, value: float, scale: Scale) -> int:
     if not isfinite(value) or abs(value) * POINT * scale.cohort >= 2**62:
-        raise Refused(f"the metric {name!r} is {value:g} times its weight: too large to add up", mend="leave it out")
+        raise Refused(f"the metric {name!r}, times its weight, is {value:g}: too large to add up", mend="leave it out")
     return _fixed(value)
 
 

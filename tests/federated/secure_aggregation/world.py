@@ -31,7 +31,7 @@ def weight_of(node: int) -> int:
 
 
 def loss_of(node: int) -> float:
-    return 0.3 + node / 7
+    return 0.3 + (node & 0xFF) / 7
 
 
 def mean_of(nodes: Iterable[int]) -> dict[str, np.ndarray]:
