@@ -43,11 +43,13 @@ class Fallen:
     Attributes:
         radii: (radii,) ascending.
         right: (radii, rows) of bool: whether the model still says the target with the text moved so far.
+        flat: whether the gradient is 0 at every row, so that there is no way to go.
         forward_passes: rows that went through the model, backward passes included.
     """
 
     radii: tuple[float, ...]
     right: np.ndarray
+    flat: bool
     forward_passes: int
 
 
@@ -182,7 +184,8 @@ def _attack(
                 if not len(left):
                     break
         right[place] = standing
-    return Fallen(tuple(radii), right, texts.forward_passes - passes)
+    flat = not any(slope.any() for slope in slopes)
+    return Fallen(tuple(radii), right, flat, texts.forward_passes - passes)
 
 
 def _unit(base: np.ndarray, norm: Norm) -> float:

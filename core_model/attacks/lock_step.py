@@ -52,6 +52,7 @@ class Attacked:
         queries: distinct texts that the model was asked, the original and one for each gradient included.
         original, final: the text before and after; where the attack failed, the nearest that it came.
         before, after: index of the class that the model says of these.
+        moved: whether any text that was asked moved the probability at all.
     """
 
     status: Status
@@ -61,6 +62,7 @@ class Attacked:
     final: Sentence
     before: int
     after: int
+    moved: bool = False
 
     @property
     def words_changed(self) -> int:
@@ -159,7 +161,7 @@ def attack(
         ending, queries = endings[row]
         results[row] = Attacked(
             "succeeded" if attempt.reached else "failed", ending, queries, attempt.original, attempt.current,
-            int(before.predicted[row]), said_after.get(row, int(before.predicted[row])),
+            int(before.predicted[row]), said_after.get(row, int(before.predicted[row])), attempt.moved,
         )  # fmt: skip
     ordered = tuple(results[row] for row in range(len(texts)))
     return Run(ordered, driver.rounds, time.monotonic() - begun, driver.similar_passes)
@@ -233,8 +235,9 @@ class _Driver:
         for one in live:
             some = found[at : at + len(asked[one.row])]
             at += len(some)
-            goal = one.attempt.goal
-            answers[one.row] = Scores(goal.score(some), goal.reached(some)) if len(some) else None
+            score = one.attempt.goal.score(some)
+            one.attempt.told(score)
+            answers[one.row] = Scores(score, one.attempt.goal.reached(some)) if len(some) else None
         return answers
 
     def _affordable(self, one: _Live) -> tuple[Sentence, ...]:

@@ -16,6 +16,8 @@ from core_model.attacks.goal import Goal
 from core_model.attacks.sentence import Sentence
 from core_model.attacks.transformations import Transformation
 
+ROUNDING = 1e-6  # of a probability, between batches
+
 
 @dataclass(frozen=True)
 class AskScores:
@@ -63,6 +65,7 @@ class Attempt:
 
     Attributes:
         original, current: the text as it was, and the best so far.
+        moved: whether any text that was asked has another score than the original.
         score: of the current text; reached: whether it does what the attacker wants.
         random: draws for this text alone, so that no other text moves it.
         unknown: what a word is replaced by to see how much it matters.
@@ -79,9 +82,15 @@ class Attempt:
     least_similarity: float | None = None
     current: Sentence = field(init=False)
     reached: bool = field(init=False, default=False)
+    moved: bool = field(init=False, default=False)
 
     def __post_init__(self) -> None:
         self.current = self.original
+        self._start = self.score
+
+    def told(self, scores: np.ndarray) -> None:
+        """Note whether these scores differ from the original's by more than rounding."""
+        self.moved = self.moved or bool((np.abs(scores - self._start) > ROUNDING).any())
 
     def places(self) -> list[int]:
         """Words of the current text that may be replaced."""

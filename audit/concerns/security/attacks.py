@@ -11,7 +11,7 @@ from audit.concerns.security.attack_options import AttackOptions
 from audit.concerns.security.figures import success_figure
 from audit.concerns.security.findings import gradient_findings, trigger_findings, word_findings
 from audit.concerns.security.gradient_attacks import attack_embeddings, gradient_metrics, radius_figure
-from audit.concerns.security.sample import Sample, draw, says_the_same_of_everything
+from audit.concerns.security.sample import Sample, draw
 from audit.concerns.security.triggers import search_triggers, trigger_metrics
 from audit.concerns.security.word_attacks import WordAttack, attack_words, gradients_of, word_metrics
 from audit.evidence import Limit
@@ -21,7 +21,6 @@ from core_model.prediction import Predictor
 if TYPE_CHECKING:
     from audit.subject import Subject
 
-CONSTANT = "the model says the same of every row, whatever its text: there is no answer that an attack could change"
 NO_WORD = "no row holds a word that could be changed"
 NO_GRADIENTS = "this model gives no gradients; a PyTorch checkpoint (safetensors) supplies them"
 # Texts that a recipe asks of the model for a row of some 20 words, as seen on the demo's comments, rounded up.
@@ -53,7 +52,7 @@ def attack_answers(subject: Subject, options: AttackOptions, random: np.random.G
     draw_random, word_random, metric_random, trigger_random = random.spawn(4)
     most = max(options.attack_rows, options.gradient_rows, 4 * options.trigger_rows)
     sample = draw(subject, most, draw_random)
-    impossible = NO_WORD if not len(sample) else CONSTANT if says_the_same_of_everything(subject) else None
+    impossible = None if len(sample) else NO_WORD
     with_gradients = gradients_of(subject) is not None
     predictor = subject.predictor if with_gradients and isinstance(subject.predictor, Predictor) else None
     no_slope = impossible or (None if with_gradients else NO_GRADIENTS)

@@ -20,6 +20,7 @@ if TYPE_CHECKING:
     from core_model.prediction import Predictor
 
 SOURCES = {"fgsm": "Goodfellow et al. 2015, arXiv:1412.6572", "pgd": "Madry et al. 2018, arXiv:1706.06083"}
+FLAT = "the gradient is 0 at every row: the model says the same of every point, as far as it can be told"
 UNITS = {"L2": "the norm of the row's embeddings", "Linf": "the root mean square of the row's embeddings"}
 
 
@@ -71,10 +72,11 @@ def gradient_metrics(found: Sequence[GradientAttack], *, labelled: bool) -> list
     lines = []
     for one in found:
         source = SOURCES[one.method]
-        if one.fallen is None:
+        if one.fallen is None or one.fallen.flat:
+            why = one.missing or FLAT
             lines.append(
                 metric(
-                    "attack_success_rate", Estimate.absent(one.missing or "not measured"), better="lower",
+                    "attack_success_rate", Estimate.absent(why), better="lower",
                     unit="share of attacked rows", slice={"attack": one.name}, source=source,
                     definition="share of the rows that were answered rightly whose answer changes within the radius",
                 )
@@ -111,7 +113,7 @@ def radius_figure(found: Sequence[GradientAttack], *, labelled: bool) -> Figure 
     """Accuracy against radius, one line for each method and norm."""
     rows: list[dict[str, Scalar]] = []
     for one in found:
-        if one.fallen is None:
+        if one.fallen is None or one.fallen.flat:
             continue
         for radius, right in zip(one.fallen.radii, one.fallen.right, strict=True):
             share = proportion(int(right.sum()), len(right))

@@ -63,9 +63,3 @@ def draw(subject: Subject, most: int, random: np.random.Generator) -> Sample:
         labelled=labelled,
         without_words=int((~words).sum()),
     )
-
-
-def says_the_same_of_everything(subject: Subject) -> bool:
-    """Whether the model gives every row the same probabilities, to within rounding, though their texts differ."""
-    probabilities = subject.predictions.probabilities
-    return len(set(subject.texts)) > 1 and float(np.ptp(probabilities, axis=0).max()) < 1e-9

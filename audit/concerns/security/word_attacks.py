@@ -33,6 +33,7 @@ if TYPE_CHECKING:
 MORRIS = "Morris et al. 2020, arXiv:2005.05909"
 QUICK = ("pwws", "bae-like", "textfooler-like")  # a search by gradient goes first; the others ask little themselves
 FEWEST_OF_A_GROUP = 10  # attacked rows for a group's own line
+CONSTANT = "no edit of any row moved a probability: the model says the same of every text that was asked"
 NO_LABELS = "the data have no labels; --label-column COLUMN supplies them"
 
 
@@ -55,6 +56,12 @@ class WordAttack:
     def attacked(self) -> tuple[Attacked, ...]:
         """Rows that were right before."""
         return () if self.run is None else tuple(row for row in self.run.rows if row.status != "skipped")
+
+    @property
+    def unmoved(self) -> bool:
+        """Whether texts were asked and none of them moved the model: such an attack says nothing."""
+        asked = [row for row in self.attacked if row.queries > 1]
+        return bool(asked) and not any(row.moved for row in asked)
 
     @property
     def succeeded(self) -> tuple[Attacked, ...]:
@@ -158,8 +165,12 @@ def _success(
 ) -> Metric:
     rows = [] if one.run is None else [row for row, here in zip(one.run.rows, chosen, strict=True) if here]
     attacked = [row for row in rows if row.status != "skipped"]
-    successes = sum(row.status == "succeeded" for row in attacked)
-    estimate = proportion(successes, len(attacked)) if attacked else Estimate.absent(one.missing or absent)
+    if attacked and one.unmoved:
+        estimate = Estimate.absent(CONSTANT, n=len(attacked))
+    elif attacked:
+        estimate = proportion(sum(row.status == "succeeded" for row in attacked), len(attacked))
+    else:
+        estimate = Estimate.absent(one.missing or absent)
     return metric(
         "attack_success_rate", estimate, unit="share of attacked rows", better="lower", limit=limit, slice=part,
         source=one.source or MORRIS,
