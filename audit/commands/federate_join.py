@@ -17,13 +17,18 @@ import click
 @click.option("--name", metavar="NAME", help="Shown in the server's record.")
 @click.option("--home", type=click.Path(path_type=Path, file_okay=False), default="federation-client",
               show_default=True, metavar="DIR", help="This client's key, logs, and what stays with it.")  # fmt: skip
+@click.option("--roster", type=click.Path(path_type=Path), metavar="FILE",
+              help="Public keys of all clients, one a line, by a way that is not the server's. Updates then leave "
+                   "under masks whose keys these have signed (--secure), or not at all.")  # fmt: skip
+@click.option("--least-survivors", type=click.IntRange(min=2), metavar="N",
+              help="Take part in no secure round whose sum may hold fewer clients.")  # fmt: skip
 @click.option("--wait", type=click.FloatRange(min=0), default=3600.0, show_default=True, metavar="S",
               help="Seconds to wait for the server to answer.")  # fmt: skip
 @click.option("--patience", type=click.FloatRange(min=0), default=150.0, show_default=True, metavar="S",
               help="Seconds after which a refusal is believed.")  # fmt: skip
 def federate_join(
-    *, server: str, authority: Path, data: Path, base: str | None, name: str | None, home: Path, wait: float,
-    patience: float,
+    *, server: str, authority: Path, data: Path, base: str | None, name: str | None, home: Path,
+    roster: Path | None, least_survivors: int | None, wait: float, patience: float,
 ) -> None:  # fmt: skip
     """Take part in a federation with the rows of this machine.
 
@@ -36,6 +41,8 @@ def federate_join(
     Examples:
       aboveboard federate join --server federation.example.org:8000 --authority authority.crt --data rows.jsonl \\
           --base ./encoder --name "hospital north"
+      aboveboard federate join --server federation.example.org:8000 --authority authority.crt --data rows.jsonl \\
+          --roster clients.pub --least-survivors 4
     """
     from federated.deployment.joining import join, prepare_client
     from federated.deployment.network import Address
@@ -46,6 +53,9 @@ def federate_join(
         click.echo(terminal_text(text), err=True)
 
     address = Address.parse(server)
-    node = prepare_client(home, server=address, authority=authority, data=data, base=base, name=name)
+    node = prepare_client(
+        home, server=address, authority=authority, data=data, base=base, name=name, roster=roster,
+        least_survivors=least_survivors,
+    )  # fmt: skip
     with terminate_as_interrupt():
         join(node, wait=wait, tell=tell, patience=patience)

@@ -18,8 +18,9 @@ Tell = Callable[[str], None]
 
 
 def prepare_client(
-    home: Path, *, server: Address, authority: Path, data: Path, base: str | None, name: str | None
-) -> SuperNode:
+    home: Path, *, server: Address, authority: Path, data: Path, base: str | None, name: str | None,
+    roster: Path | None = None, least_survivors: int | None = None,
+) -> SuperNode:  # fmt: skip
     """A client's program, ready to start; its key is made where there is none.
 
     Args:
@@ -27,7 +28,9 @@ def prepare_client(
         data: its own rows, which never leave this machine.
         base: its copy of the checkpoint that all begin from; None: under the name that the server has for it.
         name: shown in the server's record.
-    Raises: NodeKeyUnfit, CertificateUnfit, DataMissing, OutputUnwritable.
+        roster: the clients' public keys: updates leave under masks whose keys these have signed, or not at all.
+        least_survivors: clients that a sum must hold for this one to take part.
+    Raises: NodeKeyUnfit, CertificateUnfit, DataMissing, OptionUnfit (a roster that is none), OutputUnwritable.
     """
     home = home.absolute()
     check_authority(authority)
@@ -38,7 +41,17 @@ def prepare_client(
         config["base"] = str(Path(base).absolute()) if Path(base).exists() else base
     if name is not None:
         config["name"] = name
-    return SuperNode(home, server, authority.absolute(), ensure_node_key(home), config)
+    key = ensure_node_key(home)
+    if roster is not None:
+        from federated.secure_aggregation.identity import KEY, ROSTER, identity_of
+
+        config |= {KEY: str(key.private), ROSTER: str(roster.absolute())}
+        identity_of(config)  # a roster that is none, or lacks this client, is told now and not in the first round
+    if least_survivors is not None:
+        from federated.secure_aggregation.identity import MINIMUM
+
+        config[MINIMUM] = least_survivors
+    return SuperNode(home, server, authority.absolute(), key, config)
 
 
 def join(node: SuperNode, *, wait: float, tell: Tell, patience: float = PATIENCE_SECONDS) -> None:

@@ -16,3 +16,7 @@ Sources: Bonawitz et al. 2017, doi:10.1145/3133956.3133982; Bell et al. 2020 (Se
 Key agreement, secret sharing, encryption of shares and quantization are Flower's (`flwr.common.secure_aggregation`).
 Masks are not: `masking` says why.
 """
+
+from federated.environment import quiet_flower
+
+quiet_flower()

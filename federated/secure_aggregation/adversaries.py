@@ -16,14 +16,15 @@ class Holds(NamedTuple):
     """What one part holds against.
 
     Attributes:
-        honest_server, active_server: whether it does, for a server without clients on its side.
+        honest_server, active_server: whether it does, for a server without clients on its side; None: no server's
+            doing.
         colluding: most clients on the honest-but-curious server's side; None: not a question of their number.
         colluding_active: most clients on an active server's side; None: it does not hold against such a server.
     """
 
     part: str
-    honest_server: bool
-    active_server: bool
+    honest_server: bool | None
+    active_server: bool | None
     colluding: int | None
     colluding_active: int | None
     because: str
@@ -65,7 +66,7 @@ def adversaries(terms: Terms, *, shares: int, signed: bool, announced: bool, sur
             "privacy bounds",
         ),
         Holds(
-            "a poisoned update", True, True, 0, None,
+            "a poisoned update", None, None, 0, None,
             "a client may send any values within the range, and the server cannot look at them",
         ),
     )  # fmt: skip

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from typing import Any
 
 import numpy as np
 from flwr.app import ConfigRecord
@@ -50,20 +49,6 @@ class SecureSum:
     def mean(self) -> dict[str, np.ndarray]:
         """The weighted mean of the updates, float32."""
         return {name: (array / self.weight_sum).astype(np.float32) for name, array in self.update_sum.items()}
-
-    def record(self) -> dict[str, Any]:
-        """For the record of the run: JSON, without the sum itself."""
-        return {
-            "survivors": len(self.survivors),
-            "dropped": [one._asdict() for one in self.dropped],
-            "signed": self.signed,
-            "quantization": {
-                **self.scale.model_dump(exclude={"metrics", "cohort"}),
-                "largest_error": self.quantization_error,
-                "root_mean_square_error": self.quantization_error_rms,
-            },
-            "adversaries": [one._asdict() for one in self.adversaries],
-        }
 
 
 def sum_of(
