@@ -64,9 +64,9 @@ class SecureSettings(Frozen):
             )
         if not cohort / 2 < minimum <= cohort:
             raise OptionUnfit(
-                f"minimum_survivors = {minimum} of {cohort} clients: the server could ask one half for one kind of "
+                f"a minimum of {minimum} survivors among {cohort} clients: the server could ask one half for one kind of "
                 "share and the other half for the other, or it could never be met",
-                mend=f"minimum_survivors from {cohort // 2 + 1} to {cohort}",
+                mend=f"--min-clients from {cohort // 2 + 1} to {cohort}",
             )
         return Terms(
             session=secrets.token_hex(16),

@@ -27,7 +27,7 @@ def test_cohort_without_secrecy_is_refused(cohort):
 
 @pytest.mark.parametrize("minimum", [5, 11])
 def test_minimum_that_two_halves_could_meet_or_nobody_is_refused(minimum):
-    with pytest.raises(OptionUnfit, match=r"minimum_survivors from 6 to 10"):
+    with pytest.raises(OptionUnfit, match=r"--min-clients from 6 to 10"):
         SecureSettings(minimum_survivors=minimum).terms(1, 10)
 
 
