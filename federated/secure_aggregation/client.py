@@ -135,10 +135,12 @@ def _check_policy(context: Context, terms: Terms) -> None:
 
 
 def _check_noise(message: Message, terms: Terms) -> None:
-    """The noise that is promised must be whole even when only the minimum survives."""
+    """The noise that is promised must be whole even when only the minimum survives, and no weight may shrink it."""
     config = message.content.config_records.get("config", ConfigRecord())
     local = json.loads(text(config, "local")) if "local" in config else {}
     shares = (local.get("noise_shares") or {}).get("shares")
+    if shares is not None and terms.weighted:
+        raise Refused("noise in shares, in a sum that weighs the clients: too little noise", mend="weighted = False")
     if shares is not None and shares > terms.minimum:
         raise Refused(
             f"the noise is divided among {shares} clients, and the sum may hold {terms.minimum}: too little noise",

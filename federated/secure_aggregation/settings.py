@@ -64,8 +64,8 @@ class SecureSettings(Frozen):
             )
         if not cohort / 2 < minimum <= cohort:
             raise OptionUnfit(
-                f"a minimum of {minimum} survivors among {cohort} clients: the server could ask one half for one kind of "
-                "share and the other half for the other, or it could never be met",
+                f"a minimum of {minimum} survivors among {cohort} clients: it could never be met, or the server could "
+                "ask one half of them for one kind of share and the other half for the other",
                 mend=f"--min-clients from {cohort // 2 + 1} to {cohort}",
             )
         return Terms(

@@ -76,13 +76,14 @@ def test_client_without_the_mod_is_named():
     assert all("came in clear" in one.reason for one in caught.value.dropped)
 
 
-@pytest.mark.parametrize(("shares", "survive"), [(4, True), (5, False)])
-def test_noise_must_be_whole_when_only_the_minimum_survives(shares, survive):
+@pytest.mark.parametrize(("shares", "weighted", "whole"), [(4, False, True), (5, False, False), (4, True, False)])
+def test_noise_must_be_whole_when_only_the_minimum_survives(shares, weighted, whole):
     noise = NoiseShares(noise_multiplier=1.0, shares=shares)
     local = LocalOptions(round=1, batch_size=1, learning_rate=0.1, noise_shares=noise, secure=True)
     messages = training_messages(NODES, config={"local": local.to_text()})
-    exchange = SecureExchange(WatchedGrid(client_app(), clients=5), SecureSettings(minimum_survivors=4))
-    if survive:
+    settings = SecureSettings(minimum_survivors=4, weighted=weighted)
+    exchange = SecureExchange(WatchedGrid(client_app(), clients=5), settings)
+    if whole:
         assert len(exchange(messages, 60).survivors) == 5
         return
     with pytest.raises(RoundUnsafe, match="too little noise"):
