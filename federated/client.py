@@ -12,9 +12,10 @@ client's own file (`data`), its copy of the base (`base`) and a folder that surv
 from __future__ import annotations
 
 import json
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from federated.arrays import Update, of_record, to_record
+from federated.departure import depart
 from federated.environment import quiet_flower
 from federated.options import LocalOptions
 from federated.run_settings import RunSettings, settings_of
@@ -25,10 +26,17 @@ quiet_flower()
 from flwr.app import ConfigRecord, Context, Message, MetricRecord, RecordDict  # noqa: E402
 from flwr.clientapp import ClientApp  # noqa: E402
 
+from federated.secure_aggregation.client import answer, secure_aggregation_mod  # noqa: E402
+from federated.secure_aggregation.messages import ACTION  # noqa: E402
+
+if TYPE_CHECKING:
+    from federated.local_training import LocalResult
+
 HEAD = "head"  # in what stays with a client: its personal head
 EXAMPLES = "num-examples"  # Flower's word for a reply's weight
 
 app = ClientApp()
+app.query(ACTION)(answer)  # the stages of secure aggregation after the training
 
 
 def client_of(context: Context) -> int:
@@ -62,7 +70,7 @@ def describe(message: Message, context: Context) -> Message:
     return Message(RecordDict({"about": ConfigRecord({"json": json.dumps(about)})}), reply_to=message)
 
 
-@app.train()
+@app.train(mods=[secure_aggregation_mod])
 def train(message: Message, context: Context) -> Message:
     """One round on the client's rows."""
     from federated.local_training import train_locally
@@ -76,14 +84,9 @@ def train(message: Message, context: Context) -> Message:
     result = train_locally(workbench(settings), client, start, local, head=_head(context))
     if result.head:
         context.state[HEAD] = to_record(result.head)
-    content = RecordDict(
-        {
-            "arrays": to_record(result.update),
-            "metrics": MetricRecord({EXAMPLES: result.rows, "train_loss": result.loss, "steps": result.steps}),
-        }
-    )
+    leaving = depart(result.update, local, home=context.state, client=client, proximal_mu=result.proximal_mu)
     home.keep(local.round, context.state)
-    return Message(content, reply_to=message)
+    return Message(RecordDict({**leaving.records, "metrics": _metrics(result, local)}), reply_to=message)
 
 
 @app.evaluate()
@@ -101,6 +104,15 @@ def evaluate(message: Message, context: Context) -> Message:
     return Message(
         RecordDict({"metrics": MetricRecord({EXAMPLES: int(examples), **(measured or {})})}), reply_to=message
     )
+
+
+def _metrics(result: LocalResult, local: LocalOptions) -> MetricRecord:
+    """What a client tells beside its update; with a promise nothing that no noise covers, and all weigh the same."""
+    if local.clip is not None:
+        return MetricRecord({EXAMPLES: 1})
+    if local.record_privacy is not None:
+        return MetricRecord({EXAMPLES: result.rows})
+    return MetricRecord({EXAMPLES: result.rows, "train_loss": result.loss})
 
 
 def _local(message: Message) -> LocalOptions:

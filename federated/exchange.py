@@ -3,20 +3,23 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from federated.arrays import Update, of_record, to_record
+from federated.arrays import Update, to_record
+from federated.departure import arrive
 from federated.options import FederationOptions, LocalOptions
+from federated.proof import code_sha256
 from federated.roster import Member
 from federated.screening import Answer, Rejection, fault_of, too_long
 
 if TYPE_CHECKING:
     from flwr.app import Message, RecordDict
 
+    from federated.promised import NoPromise
     from federated.traffic import RoundGrid
 
 EXAMPLES = "num-examples"
@@ -58,18 +61,14 @@ class Asked:
     like: Update
 
 
-Exchange = Callable[["RoundGrid", Asked], Exchanged]
-
-
-def exchange_plainly(grid: RoundGrid, asked: Asked, options: FederationOptions) -> Exchanged:
-    """Every client's update is seen by the server, screened, and handed on."""
+def exchange_plainly(grid: RoundGrid, asked: Asked, options: FederationOptions, promise: NoPromise) -> Exchanged:
+    """Every client's update is seen by the server, screened, and handed on as the promise lets it."""
     answers, rejected = collect(grid, asked, options)
-    loss = mean_loss(answers)
     return Exchanged(
-        replies=[as_reply(answer.update, answer.rows) for answer in answers],
+        replies=[as_reply(update, weight) for update, weight in promise.steps(asked.round, answers, asked.like)],
         counted=[answer.client for answer in answers],
         rejected=rejected,
-        loss=loss,
+        loss=None if promise.hides_losses else mean_loss(answers),
     )
 
 
@@ -107,17 +106,20 @@ def collect(grid: RoundGrid, asked: Asked, options: FederationOptions) -> tuple[
 def read_reply(content: RecordDict, asked: Asked, member: Member) -> Answer | str:
     """A client's answer, or why it is not believed. Whatever is in a reply may have been put there to do harm."""
     try:
-        update = of_record(content.array_records["arrays"])
+        arrived = arrive(content, asked.local, like=asked.like, code=code_sha256())
         metrics: Mapping[str, Any] = content.metric_records["metrics"]
         rows, loss = metrics[EXAMPLES], metrics.get("train_loss")
     except Exception as error:  # numpy's reader raises what it likes on bytes that are no array
         return f"unreadable: {_words(f'{type(error).__name__}: {error}')}"
-    if fault := fault_of(update, asked.like):
+    if isinstance(arrived, str):
+        return arrived
+    if fault := fault_of(arrived.update, asked.like):
         return fault
     if not isinstance(rows, int) or rows < 1 or (member.rows is not None and rows > member.rows):
         return f"it claims {rows!r} rows" + (f", and described itself with {member.rows}" if member.rows else "")
     told = float(loss) if isinstance(loss, float) and math.isfinite(loss) else None
-    return Answer(member.number, member.name, update, rows, told)
+    proof = arrived.proof
+    return Answer(member.number, member.name, arrived.update, rows, told, within=proof.within, proof=proof)
 
 
 def as_reply(update: Update, weight: float) -> Message:

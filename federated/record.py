@@ -32,7 +32,7 @@ class FederatedRecord(Frozen):
             are not told.
         rounds: for each round who was asked and who counts, who was rejected and why, training loss, length of the
             step, bytes down and up (of the serialized messages), evaluations, seconds.
-        bytes_down, bytes_up: over all rounds.
+        bytes_down, bytes_up: over all rounds; null, with who took part, where a promise rests on nobody's knowing.
         evaluation, clients_evaluation: after the last round.
         ended: "the last round", or why it ended before.
         privacy: of a promise of privacy: its unit, what was spent, by which mechanism; empty without one.
@@ -52,8 +52,8 @@ class FederatedRecord(Frozen):
     data: dict[str, Any] | None
     partition: dict[str, Any]
     rounds: list[dict[str, Any]]
-    bytes_down: int
-    bytes_up: int
+    bytes_down: int | None
+    bytes_up: int | None
     evaluation: dict[str, Any] | None
     clients_evaluation: dict[str, Any] | None
     ended: str

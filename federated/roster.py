@@ -161,21 +161,11 @@ def refuse_differing_labels(bench: Workbench) -> None:
             )
 
 
-def choose(
-    options: FederationOptions, members: Collection[Member], server_round: int, *, secret: np.random.Generator | None
-) -> list[Member]:
-    """Who is asked in a round.
-
-    Args:
-        secret: where privacy is to gain from sampling: each client then enters by a coin of its own (Poisson
-            sampling), from a generator that nobody else knows; maybe none does.
-    Returns: by number; without `secret` a fixed share of all clients, which follows from (seed, round).
-    """
+def choose(options: FederationOptions, members: Collection[Member], server_round: int) -> list[Member]:
+    """Who is asked in a round: a fixed share of all clients, which follows from (seed, round); by number."""
     ordered = sorted(members, key=lambda member: member.number)
     if options.participation == 1:
         return ordered
-    if secret is not None:
-        return [member for member in ordered if secret.random() < options.participation]
     count = min(max(round(options.participation * options.clients), 1), len(ordered))
     random = np.random.default_rng([options.seed, PARTICIPANTS, server_round])
     return [ordered[place] for place in np.sort(random.choice(len(ordered), count, replace=False))]

@@ -22,8 +22,11 @@ from core_model.interrupt import StopRequest
 from federated.arrays import Update, add, norm, to_record
 from federated.evaluation import evaluate_server
 from federated.exchange import EXAMPLES, Asked, Exchanged, exchange_plainly
+from federated.ledger import NAME as LEDGER
 from federated.options import FederationOptions, LocalOptions
-from federated.roster import ClientsGone, Member, Roster, choose
+from federated.promised import promise_of
+from federated.roster import ClientsGone, Member, Roster
+from federated.secure_exchange import Attempts, exchange_securely, fewest_survivors
 from federated.state import FederationState, Progressed
 from federated.strategies import aggregate, build_strategy, restore_strategy, strategy_arrays
 from federated.traffic import RoundGrid
@@ -46,7 +49,7 @@ class RoundTold:
     Attributes:
         round, rounds: which one, and how many there are.
         loss: mean training loss of the clients that count.
-        asked, counted: clients.
+        asked, counted: clients; these and the bytes are None where a promise rests on nobody's knowing.
         epsilon: spent so far.
         evaluation: of the global model, on the server's rows.
         clients_evaluation: mean over the clients' held-out rows.
@@ -56,10 +59,10 @@ class RoundTold:
     round: int
     rounds: int
     loss: float | None
-    asked: int
-    counted: int
-    bytes_down: int
-    bytes_up: int
+    asked: int | None
+    counted: int | None
+    bytes_down: int | None
+    bytes_up: int | None
     epsilon: float | None
     evaluation: dict[str, Any] | None
     clients_evaluation: dict[str, Any] | None
@@ -98,6 +101,10 @@ class Rounds:
         self.options, self.bench, self.roster, self.grid = options, bench, roster, grid
         self.state, self.identity, self.meter, self.tell, self.stop = state, identity, meter, tell, stop
         self.progressed, self.model = progressed, model
+        self.attempts = Attempts(state.folder)
+        shares = fewest_survivors(options) if options.secure else None
+        self.promise = promise_of(options, ledger=state.folder / LEDGER, shares=shares)
+        self.promise.begin(progressed.round, progressed.notes.get("promise", {}))
         self.strategy = build_strategy(options)
         restore_strategy(self.strategy, kept)
         self.began, self.seconds_before, self.metered_at = time.monotonic(), progressed.seconds, time.monotonic()
@@ -116,12 +123,12 @@ class Rounds:
 
     def _round(self, number: int) -> None:
         begun = time.monotonic()
-        members = choose(self.options, self.roster.refresh(), number, secret=None)
-        view = RoundGrid(self.grid, [member.node for member in members])
-        local = local_options(self.options, number)
-        record, config = to_record(self.model), self._config(local)
-        messages = list(self.strategy.configure_train(number, record, config, view))
-        exchanged = exchange_plainly(view, Asked(number, members, messages, local, self.model), self.options)
+        here = self.roster.refresh()
+        members = self.promise.choose(number, here, list(self.roster.members.values()))
+        self.promise.pay(members)
+        view = RoundGrid(self.grid, [member.node for member in members if member in here])
+        local = self.promise.local(local_options(self.options, number))
+        exchanged = self._exchange(view, number, members, local)
         self._require_enough(number, members, exchanged)
         step = aggregate(self.strategy, number, exchanged.replies)
         self.model = add(self.model, step)
@@ -131,13 +138,10 @@ class Rounds:
         self.progressed.rounds.append(
             {
                 "round": number,
-                "asked": [member.number for member in members],
-                "counted": exchanged.counted,
-                "rejected": [rejection.as_dict() for rejection in exchanged.rejected],
+                **self._participants(members, exchanged, view),
                 "train_loss": exchanged.loss,
                 "update_norm": norm(step),
-                "bytes_down": view.bytes_down,
-                "bytes_up": view.bytes_up,
+                "epsilon": self.promise.epsilon(),
                 "evaluation": evaluation,
                 "clients_evaluation": on_clients,
                 "seconds": time.monotonic() - begun,
@@ -147,6 +151,15 @@ class Rounds:
         self._set_down()
         self._tell(members, exchanged, view, evaluation, on_clients)
 
+    def _exchange(self, view: RoundGrid, number: int, members: Sequence[Member], local: LocalOptions) -> Exchanged:
+        record, config = to_record(self.model), self._config(local)
+        attempt = self.attempts.next() if self.options.secure else number
+        # A coin may have chosen nobody; a strategy would wait for a node to ask.
+        messages = list(self.strategy.configure_train(attempt, record, config, view)) if view.nodes else []
+        asked = Asked(number, members, messages, local, self.model)
+        exchange = exchange_securely if self.options.secure else exchange_plainly
+        return exchange(view, asked, self.options, self.promise)
+
     def _config(self, local: LocalOptions) -> Any:
         from flwr.app import ConfigRecord
 
@@ -154,8 +167,8 @@ class Rounds:
 
     def _require_enough(self, number: int, members: Sequence[Member], exchanged: Exchanged) -> None:
         """Raises: ClientsGone."""
-        need, have = min(self.options.min_clients, self.options.clients), len(exchanged.counted)
-        if have >= max(need, 1):
+        need, have = self.options.min_clients, len(exchanged.counted)
+        if have >= need or self.promise.hides_participants:
             return
         shown = "; ".join(f"{r.name}: {r.why}" for r in exchanged.rejected[:REJECTIONS_SHOWN])
         more = len(exchanged.rejected) - REJECTIONS_SHOWN
@@ -165,6 +178,18 @@ class Rounds:
             f"{kept}. {shown or 'nobody was there to be asked'}" + (f"; and {more} more" if more > 0 else ""),
             mend="--resume when the clients are well again, or a smaller --min-clients",
         )
+
+    def _participants(self, members: Sequence[Member], exchanged: Exchanged, view: RoundGrid) -> dict[str, Any]:
+        """For the record, unless a promise rests on nobody's knowing: bytes would tell how many there were."""
+        if self.promise.hides_participants:
+            return dict.fromkeys(("asked", "counted", "rejected", "bytes_down", "bytes_up"))
+        return {
+            "asked": [member.number for member in members],
+            "counted": exchanged.counted,
+            "rejected": [rejection.as_dict() for rejection in exchanged.rejected],
+            "bytes_down": view.bytes_down,
+            "bytes_up": view.bytes_up,
+        }
 
     def _evaluate_clients(self, view: RoundGrid, local: LocalOptions) -> dict[str, Any] | None:
         """Each client that is there, on the rows that it holds out; None where none does."""
@@ -188,6 +213,7 @@ class Rounds:
 
     def _set_down(self) -> None:
         self.progressed.seconds = self.seconds
+        self.progressed.notes["promise"] = self.promise.notes()
         if time.monotonic() - self.metered_at > METER_SECONDS:
             self.progressed.energy, self.metered_at = self.meter.take(), time.monotonic()
         self.state.save(self.progressed, self.identity, self.model, strategy_arrays(self.strategy))
@@ -206,17 +232,17 @@ class Rounds:
         evaluation: dict[str, Any] | None,
         on_clients: dict[str, Any] | None,
     ) -> None:
-        left = self.options.rounds - self.progressed.round
+        left, hidden = self.options.rounds - self.progressed.round, self.promise.hides_participants
         self.tell(
             RoundTold(
                 round=self.progressed.round,
                 rounds=self.options.rounds,
                 loss=exchanged.loss,
-                asked=len(members),
-                counted=len(exchanged.counted),
-                bytes_down=view.bytes_down,
-                bytes_up=view.bytes_up,
-                epsilon=None,
+                asked=None if hidden else len(members),
+                counted=None if hidden else len(exchanged.counted),
+                bytes_down=None if hidden else view.bytes_down,
+                bytes_up=None if hidden else view.bytes_up,
+                epsilon=self.promise.epsilon(),
                 evaluation=evaluation,
                 clients_evaluation=on_clients,
                 seconds_left=left * (time.monotonic() - self.began) / self.done_here,

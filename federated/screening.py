@@ -9,10 +9,14 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from typing import TYPE_CHECKING
 
 import numpy as np
 
 from federated.arrays import Update, norm
+
+if TYPE_CHECKING:
+    from federated.proof import Proof
 
 SHOWN_NAMES = 3
 LEAST_FOR_MEDIAN = 3  # of two lengths nobody can say which one is the outlier
@@ -25,6 +29,8 @@ class Answer:
     Attributes:
         rows: what it weighs in a mean.
         loss: mean training loss; None where it is not told.
+        within: whether the update was no longer than the clipping norm before it was clipped; None: not told.
+        proof: what the client says it applied.
     """
 
     client: int
@@ -32,6 +38,8 @@ class Answer:
     update: Update
     rows: int
     loss: float | None = None
+    within: bool | None = None
+    proof: Proof | None = None
 
 
 @dataclass(frozen=True)

@@ -7,7 +7,7 @@ server's own, optional), `resume` (true to take up an interrupted run), `wait` (
 from __future__ import annotations
 
 import logging
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -18,7 +18,9 @@ from core_model.files import writable_folder
 from core_model.interrupt import StopRequest
 from core_model.training_state import refuse_other_run
 from federated.environment import quiet_flower
+from federated.ledger import BudgetSpent
 from federated.personal import NOTE
+from federated.promised import refuse_told
 from federated.record import FederatedRecord, all_versions, describe_partition, describe_rows, read_federated_record
 from federated.result import FederatedResult, publish
 from federated.run_settings import KEY, RunSettings, settings_of
@@ -32,6 +34,7 @@ from flwr.serverapp import Grid, ServerApp  # noqa: E402
 
 from federated.roster import ClientsGone, Roster, refuse_differing_labels, refuse_strangers  # noqa: E402
 from federated.rounds import Rounds, RoundTold, Tell  # noqa: E402
+from federated.secure_aggregation.errors import RoundUnsafe  # noqa: E402
 
 if TYPE_CHECKING:
     from federated.workbench import Workbench
@@ -81,6 +84,7 @@ def serve(
 
     options, state = settings.federation, FederationState(out)
     refuse_unfit(options)
+    refuse_told(options)
     if done := already_done(settings, out, state, evaluation, resume=resume):
         return done
     config = ConfigRecord({} if clients_know else {KEY: settings.to_text()})
@@ -114,7 +118,7 @@ def serve(
     try:
         rounds.run()
         return finish("the last round", finished=True)
-    except ClientsGone as gone:
+    except (BudgetSpent, ClientsGone, RoundUnsafe) as gone:
         if progressed.round:
             finish(gone.found, finished=False)
         raise
@@ -130,6 +134,7 @@ def simulated_bench(settings: RunSettings, evaluation: str | None) -> Workbench:
     from federated.workbench import workbench
 
     refuse_unfit(settings.federation)
+    refuse_told(settings.federation)
     bench = workbench(settings, evaluation)
     if len(bench.parts):  # divides them, or says why not
         refuse_differing_labels(bench)
@@ -196,11 +201,13 @@ def _record(
         data=describe_rows(settings, bench),
         partition=describe_partition(settings, bench, roster.members),
         rounds=done.rounds,
-        bytes_down=sum(entry["bytes_down"] for entry in done.rounds),
-        bytes_up=sum(entry["bytes_up"] for entry in done.rounds),
+        bytes_down=_total(done.rounds, "bytes_down"),
+        bytes_up=_total(done.rounds, "bytes_up"),
         evaluation=last.get("evaluation"),
         clients_evaluation=last.get("clients_evaluation"),
         ended=ended,
+        privacy=rounds.promise.record(),
+        secure=last.get("secure", {}),
         seconds=rounds.seconds,
         sessions=done.sessions,
         energy=done.energy or {},
@@ -208,6 +215,11 @@ def _record(
         identity=identity,
         notes=notes,
     )
+
+
+def _total(rounds: Sequence[Mapping[str, Any]], name: str) -> int | None:
+    values = [entry[name] for entry in rounds]
+    return None if None in values else sum(values)
 
 
 def _log_round(told: RoundTold) -> None:

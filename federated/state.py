@@ -30,6 +30,7 @@ if TYPE_CHECKING:
 FOLDER = ".federation"
 CLIENTS = "clients"
 FORMAT = 1
+KEPT = ("head", "feedback", "ledger")  # how names of records begin that stay with a client
 KEPT_ROUNDS = 2  # of a client: the round under way, which may be done again, and the one before it
 
 
@@ -143,6 +144,10 @@ class ClientHome:
     with what it kept after the latest earlier one. Only records named "ledger..." are the newest ones: what was spent
     was spent, whether its round counted or not.
 
+    Only records of these names are kept (what a secure round leaves in the same place are secrets of minutes):
+        head, feedback      the personal head, and what compression has dropped
+        ledger...           what was spent of a promise to the client's rows
+
     Args:
         folder: of all clients of a simulation, or of a deployed client; None: what Flower keeps in memory is all.
     """
@@ -156,7 +161,7 @@ class ClientHome:
             return
         kept = self._rounds()
         earlier = [number for number in kept if number < server_round]
-        for name in list(state):
+        for name in filter(_is_kept, list(state)):
             del state[name]
         if earlier:
             state.update(self._read(earlier[-1]))
@@ -168,11 +173,14 @@ class ClientHome:
 
         Raises: OutputUnwritable.
         """
-        if self.folder is None or not len(state):
+        own = {name: record for name, record in state.items() if _is_kept(name)}
+        if self.folder is None or not own:
             return
+        from flwr.app import RecordDict
         from flwr.common.serde import recorddict_to_proto
 
-        write_atomically(self.folder / f"round-{server_round}.bin", recorddict_to_proto(state).SerializeToString())
+        content = recorddict_to_proto(RecordDict(own)).SerializeToString()
+        write_atomically(self.folder / f"round-{server_round}.bin", content)
         for number in self._rounds()[:-KEPT_ROUNDS]:
             (self.folder / f"round-{number}.bin").unlink(missing_ok=True)
 
@@ -198,3 +206,7 @@ class ClientHome:
             raise CheckpointDamaged(
                 f"{file} cannot be read: {error}", mend="begin again, into another --out"
             ) from error
+
+
+def _is_kept(name: str) -> bool:
+    return name.startswith(KEPT)

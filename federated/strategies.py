@@ -12,9 +12,12 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from core_model.errors import OptionUnfit
+from federated import client_promise
+from federated import update_compression as compression
 from federated.arrays import Update, of_record
 from federated.environment import quiet_flower
 from federated.options import MEANS, FederationOptions
+from federated.secure_aggregation.strategies import refuse_strategy
 
 if TYPE_CHECKING:
     from flwr.app import Message
@@ -28,14 +31,13 @@ def refuse_unfit(options: FederationOptions) -> None:
 
     Raises: OptionUnfit, with the reason.
     """
+    compression.refuse_unfit(options)
+    if options.private is not None and options.private.unit == "client":
+        client_promise.refuse_unfit(options)
     if options.strategy not in MEANS:
         means = ", ".join(MEANS)
         if options.secure:
-            raise OptionUnfit(
-                f"--strategy {options.strategy} does not go with --secure: it compares single clients' updates, and "
-                "secure aggregation shows the server their sum alone",
-                mend=f"--strategy with one of {means}, or leave --secure out",
-            )
+            refuse_strategy(options.strategy)
         if options.private is not None and options.private.unit == "client":
             raise OptionUnfit(
                 f"--strategy {options.strategy} does not go with --private --privacy-unit client: the noise is "

@@ -15,8 +15,12 @@ def line(told: RoundTold) -> str:
     parts = [f"round {told.round:,} of {told.rounds:,}"]
     if told.loss is not None:
         parts.append(f"loss {told.loss:.4f}")
-    parts.append(f"{told.counted:,} of {told.asked:,} clients")
-    parts.append(f"{as_bytes(told.bytes_down)} down, {as_bytes(told.bytes_up)} up")
+    if told.asked is not None and told.counted is not None:
+        parts.append(f"{told.counted:,} of {told.asked:,} clients")
+    else:
+        parts.append("clients not told")
+    if told.bytes_down is not None and told.bytes_up is not None:
+        parts.append(f"{as_bytes(told.bytes_down)} down, {as_bytes(told.bytes_up)} up")
     if told.epsilon is not None:
         parts.append(f"epsilon {told.epsilon:.3g} spent")
     for what, measured in (("evaluation", told.evaluation), ("on clients", told.clients_evaluation)):

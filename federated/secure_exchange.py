@@ -1,0 +1,105 @@
+"""The exchange of a round whose updates are masked: the server learns their sum, and who is in it."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from core_model.files import write_atomically
+from federated.exchange import Asked, Exchanged, as_reply
+from federated.options import FederationOptions
+from federated.proof import KEY as PROOF
+from federated.proof import Proof, check, code_sha256
+from federated.screening import Rejection
+
+if TYPE_CHECKING:
+    from flwr.app import RecordDict
+
+    from federated.promised import NoPromise
+    from federated.secure_aggregation.settings import SecureSettings
+    from federated.traffic import RoundGrid
+
+ATTEMPTS = "secure_attempts.json"
+
+
+def settings_of(options: FederationOptions) -> SecureSettings:
+    """What the server chooses; with a promise to clients the range follows from it, and nobody announces anything."""
+    from federated.secure_aggregation.settings import SecureSettings, range_under_noise
+
+    minimum = options.min_clients if options.min_clients > 1 else None
+    plain = SecureSettings(minimum_survivors=minimum, stage_timeout=min(options.deadline, 120.0))
+    if options.private is None or options.private.unit != "client":
+        return plain
+    return plain.model_copy(update={"weighted": False, "clip_range": range_under_noise(options.private.clipping_norm)})
+
+
+def fewest_survivors(options: FederationOptions) -> int:
+    """Clients whose updates every sum holds.
+
+    Raises: OptionUnfit when too few are asked for any secrecy.
+    """
+    asked = max(round(options.participation * options.clients), 1)
+    return settings_of(options).terms(1, asked).minimum
+
+
+class Attempts:
+    """How often a secure round was begun, written down beforehand.
+
+    A client reveals its shares once for each number; a round that is done again after the server was killed has another
+    one. (Whoever repeats a round learns two sums of it; a client that must not bear that keeps its own count.)
+    """
+
+    def __init__(self, folder: Path) -> None:
+        self.path = folder / ATTEMPTS
+
+    def next(self) -> int:
+        """A number that was not used before.
+
+        Raises: OutputUnwritable.
+        """
+        used = json.loads(self.path.read_text(encoding="utf-8"))["used"] if self.path.exists() else 0
+        write_atomically(self.path, json.dumps({"used": used + 1}))
+        return int(used) + 1
+
+
+def exchange_securely(grid: RoundGrid, asked: Asked, options: FederationOptions, promise: NoPromise) -> Exchanged:
+    """One masked round.
+
+    Raises: RoundUnsafe when too few clients are left for the sum to hide each of them.
+    """
+    from federated.secure_aggregation.exchange import SecureExchange
+    from federated.secure_aggregation.settings import range_under_noise
+
+    settings, shares = settings_of(options), asked.local.noise_shares
+    if shares is not None and asked.local.clip is not None:
+        widest = range_under_noise(asked.local.clip, shares.noise_multiplier, shares.shares)
+        settings = settings.model_copy(update={"clip_range": widest})
+
+    def accept(node: int, content: RecordDict) -> str | None:
+        return check(asked.local, Proof.of_record(content.config_records.get(PROOF)), code=code_sha256())
+
+    found = SecureExchange(grid, settings, accept)(asked.messages, options.deadline)
+    members = {member.node: member for member in asked.members}
+    step = promise.step_of_sum(found.update_sum, found.weight_sum, len(found.survivors))
+    return Exchanged(
+        replies=[as_reply(step, 1.0)],
+        counted=sorted(members[node].number for node in found.survivors),
+        rejected=[
+            Rejection(members[lost.node].number, members[lost.node].name, f"{lost.stage}: {lost.reason}")
+            for lost in sorted(found.dropped, key=lambda lost: members[lost.node].number)
+        ],
+        loss=None if promise.hides_losses else found.metrics.get("train_loss"),
+        details={"secure": _details(found)},
+    )
+
+
+def _details(found: Any) -> dict[str, Any]:
+    """For the record: how exact the sum is, and against whom each part holds."""
+    return {
+        "scale": found.scale.model_dump(mode="json"),
+        "quantization_error": found.quantization_error,
+        "quantization_error_rms": found.quantization_error_rms,
+        "signed": found.signed,
+        "adversaries": [holds._asdict() for holds in found.adversaries],
+    }
