@@ -81,10 +81,20 @@ def train(message: Message, context: Context) -> Message:
     home = ClientHome(settings.home, client)
     home.before(local.round, context.state)
     start = of_record(message.content.array_records["arrays"])
-    result = train_locally(workbench(settings), client, start, local, head=_head(context))
+    bench, head, proof = workbench(settings), _head(context), None
+    if local.record_privacy is None:
+        result = train_locally(bench, client, start, local, head=head)
+    else:
+        from federated.record_privacy import train_rows_privately
+
+        result, proof = train_rows_privately(
+            bench, client, start, local, home=context.state, folder=home.folder, head=head
+        )
     if result.head:
         context.state[HEAD] = to_record(result.head)
-    leaving = depart(result.update, local, home=context.state, client=client, proximal_mu=result.proximal_mu)
+    leaving = depart(
+        result.update, local, home=context.state, client=client, proximal_mu=result.proximal_mu, record_privacy=proof
+    )
     home.keep(local.round, context.state)
     return Message(RecordDict({**leaving.records, "metrics": _metrics(result, local)}), reply_to=message)
 

@@ -64,6 +64,7 @@ class Asked:
 def exchange_plainly(grid: RoundGrid, asked: Asked, options: FederationOptions, promise: NoPromise) -> Exchanged:
     """Every client's update is seen by the server, screened, and handed on as the promise lets it."""
     answers, rejected = collect(grid, asked, options)
+    promise.seen({answer.client: answer.proof for answer in answers})
     return Exchanged(
         replies=[as_reply(update, weight) for update, weight in promise.steps(asked.round, answers, asked.like)],
         counted=[answer.client for answer in answers],

@@ -16,10 +16,11 @@ import numpy as np
 
 from core_model.errors import OptionUnfit
 from federated.arrays import Update
-from federated.options import FederationOptions, LocalOptions
+from federated.options import FederationOptions, LocalOptions, RecordPrivacy
 from federated.roster import Member, choose
 
 if TYPE_CHECKING:
+    from federated.proof import Proof, RecordProof
     from federated.screening import Answer
 
 
@@ -57,6 +58,9 @@ class NoPromise:
     def steps(self, server_round: int, answers: Sequence[Answer], like: Update) -> list[tuple[Update, float]]:
         """Updates and their weights, for the strategy."""
         return [(answer.update, answer.rows) for answer in answers]
+
+    def seen(self, proofs: Mapping[int, Proof | None]) -> None:
+        """Told what the clients that count say they applied, by their number."""
 
     def step_of_sum(self, total: Mapping[str, np.ndarray], weight: float, survivors: int) -> Update:
         """The step from a sum that was unmasked."""
@@ -133,6 +137,73 @@ class ToClients(NoPromise):
         return self.promise.record()
 
 
+class ToRows(NoPromise):
+    """Each client hides its own rows by DP-SGD, and keeps their account; what is known here is what its proofs say."""
+
+    hides_losses = True
+
+    def __init__(self, options: FederationOptions) -> None:
+        super().__init__(options)
+        self.proofs: dict[int, RecordProof] = {}
+
+    def begin(self, rounds_done: int, notes: Mapping[str, Any]) -> None:
+        """See `NoPromise`."""
+        from federated.proof import RecordProof
+
+        self.proofs = {int(client): RecordProof.model_validate(proof) for client, proof in notes.items()}
+
+    def local(self, local: LocalOptions) -> LocalOptions:
+        """See `NoPromise`."""
+        promise = self.options.private
+        assert promise is not None  # noqa: S101  # `promise_of` looked
+        asked = RecordPrivacy(
+            epsilon=promise.epsilon, delta=promise.delta, clipping_norm=promise.clipping_norm,
+            rounds=self.options.rounds, noise_seed=promise.noise_seed,
+        )  # fmt: skip
+        return local.model_copy(update={"record_privacy": asked})
+
+    def seen(self, proofs: Mapping[int, Proof | None]) -> None:
+        """See `NoPromise`."""
+        self.proofs |= {c: p.record_privacy for c, p in proofs.items() if p is not None and p.record_privacy}
+
+    def epsilon(self) -> float | None:
+        """See `NoPromise`: of the client whose rows have spent most."""
+        from federated.record_privacy import worst_client
+
+        worst = worst_client(self.proofs)
+        return worst[1] if worst else 0.0
+
+    def notes(self) -> dict[str, Any]:
+        """See `NoPromise`."""
+        return {str(client): proof.model_dump(mode="json") for client, proof in sorted(self.proofs.items())}
+
+    def record(self) -> dict[str, Any]:
+        """See `NoPromise`; the ledger is that of the client whose rows have spent most."""
+        from federated.record_privacy import worst_client
+
+        promise, worst = self.options.private, worst_client(self.proofs)
+        assert promise is not None  # noqa: S101  # `promise_of` looked
+        if worst is None:
+            return {}
+        client, epsilon, delta = worst
+        return {
+            "mechanism": "DP-SGD in each client, flat clipping, book-keeping",
+            "unit": "example",
+            "unit_column": None,
+            "clipping": "flat",
+            "clipping_norm": promise.clipping_norm,
+            "gradient_divisor": "public",
+            "delta": delta,
+            "epsilon": epsilon,
+            "ledger": self.proofs[client].ledger,
+            "worst_client": client,
+            "epsilon_by_client": {str(c): proof.epsilon for c, proof in sorted(self.proofs.items())},
+            "adversary": ["Holds against everybody who sees what leaves a client, the server included."],
+            "search": "none on this data",
+            "noise_seed_published": promise.noise_seed is not None,
+        }
+
+
 def promise_of(options: FederationOptions, *, ledger: Path, shares: int | None) -> NoPromise:
     """What was promised.
 
@@ -142,7 +213,7 @@ def promise_of(options: FederationOptions, *, ledger: Path, shares: int | None) 
         return NoPromise(options)
     if options.private.unit == "client":
         return ToClients(options, ledger=ledger, shares=shares)
-    raise OptionUnfit("--privacy-unit example is not there yet", mend="--privacy-unit client")
+    return ToRows(options)
 
 
 def refuse_told(options: FederationOptions) -> None:

@@ -81,6 +81,7 @@ def exchange_securely(grid: RoundGrid, asked: Asked, options: FederationOptions,
 
     found = SecureExchange(grid, settings, accept)(asked.messages, options.deadline)
     members = {member.node: member for member in asked.members}
+    promise.seen({members[node].number: Proof.of_record(proof) for node, proof in found.proofs.items()})
     step = promise.step_of_sum(found.update_sum, found.weight_sum, len(found.survivors))
     return Exchanged(
         replies=[as_reply(step, 1.0)],
