@@ -13,9 +13,12 @@ from core_model.training_record import NAME as TRAINING_NAME
 from core_model.training_record import TrainingRecord, describe_data, hashes, read_record, tool, versions
 from core_model.training_result import ADAPTER_FOLDER, CLAIMS
 from federated.arrays import load_parameters
+from federated.claim import claim_of, steps_of
 from federated.personal import HEADS, write_heads
 from federated.record import NAME, FederatedRecord
 from federated.workbench import Workbench, forget_workbench, training_options
+from privacy.claim import NAME as CLAIM_NAME
+from privacy.claim import write_claim
 
 if TYPE_CHECKING:
     from federated.arrays import Update
@@ -63,9 +66,13 @@ def publish(
     training = training_record(bench, record, trained).model_copy(update={"files": files, "model_sha256": sha256})
     write_atomically(fresh / TRAINING_NAME, training.as_json())
     write_atomically(fresh / NAME, record.as_json())
+    claim = claim_of(record)
+    if claim is not None:
+        write_claim(fresh, claim)
     previous = read_record(out)
     old = {name for name in (previous.files if previous else ()) if _is_inside(name)}
-    obsolete = {*CLAIMS, *old, *_old_heads(out)} - {*files, NAME, TRAINING_NAME}
+    written = {*files, NAME, TRAINING_NAME, *((CLAIM_NAME,) if claim is not None else ())}
+    obsolete = {*CLAIMS, *old, *_old_heads(out)} - {*written, *record.personal.get("files", {}).values()}
     publish_files(fresh, out, last="config.json", obsolete=obsolete)
     if finished:
         state.remove()
@@ -112,7 +119,7 @@ def training_record(bench: Workbench, record: FederatedRecord, trained: int) -> 
         ],
         chosen={"epoch": done, "step": done, "because": "the last round", "ended": record.ended},
         evaluation=record.evaluation,
-        steps=done,
+        steps=steps_of(record),
         examples_per_second=None,
         seconds=record.seconds,
         sessions=record.sessions,
