@@ -50,8 +50,7 @@ class InProcessGrid(Grid):
         run_config: Mapping[str, Any] | None = None,
         stopped: Callable[[], bool] = lambda: False,
     ) -> None:
-        # Flower's messages ask who sends them; in its own engines the process that starts a task says so.
-        TaskIdentity.task_id, TaskIdentity.run_id, TaskIdentity.node_id = 1, RUN, SUPERLINK_NODE_ID
+        be_the_server()
         self.app, self.stopped = app, stopped
         self.contexts = {
             client + 1: Context(
@@ -128,6 +127,11 @@ class InProcessGrid(Grid):
             return _failed(message, ErrorCode.CLIENT_APP_RAISED_EXCEPTION, f"{type(error).__name__}: {error}")
         reply.metadata.__dict__["_message_id"] = uuid4().hex
         return reply
+
+
+def be_the_server() -> None:
+    """Flower's messages ask who sends them; in its own engines the process that starts a task says so."""
+    TaskIdentity.task_id, TaskIdentity.run_id, TaskIdentity.node_id = 1, RUN, SUPERLINK_NODE_ID
 
 
 def _own(record: Any) -> Any:

@@ -161,6 +161,7 @@ class Workbench:
         Whatever a `with` does to the model, the next one does not see it.
         """
         load_parameters(self.task.model, {**self.initial, **(head or {}), **shared})
+        self.task.model.zero_grad(set_to_none=True)  # a client that died in a step left its gradients
         yield self.task.model
 
 
