@@ -39,7 +39,7 @@ def slow(bench: Workbench, client: int, mu: float, *, rate: float = 0.05) -> dic
             (loss + mu / 2 * distance).backward()
             with torch.no_grad():
                 for p in model.parameters():
-                    p -= rate * p.grad
+                    p.sub_(rate * p.grad)
         return {name: (p.detach() - start[name]).numpy().copy() for name, p in model.named_parameters()}
 
 

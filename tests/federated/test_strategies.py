@@ -1,4 +1,4 @@
-"""Promises of strategies: Flower's arithmetic, held against numpy, scipy and a slow loop; and what does not go together."""
+"""Promises of strategies: Flower's arithmetic, held against others'; and what does not go together."""
 
 from __future__ import annotations
 
