@@ -6,6 +6,10 @@ ReportError (2)        the command line answers with this exit code
 ├── RecordTooNew       written by a later version, whose keys this one does not know
 ├── RecordEdited       its content no longer fits its own hash
 ├── FigureUnfit        a figure whose rows cannot be drawn; the report shows its table instead
+├── FrameworkUnknown   there is no framework of this name
+├── FrameworkUnfit     a framework file that is broken, or has a clause twice
+├── AttestationsUnfit  attestations that are broken, or were given for another checkpoint
+├── ReviewUnfit        a review queue that is broken, or whose decisions cannot be counted
 ├── FormatUnknown      there is no format of this name
 └── LibraryMissing     a format needs a package that is not installed
 """
@@ -54,6 +58,22 @@ class FigureUnfit(ReportError):
 
 class FormatUnknown(ReportError):
     """There is no format of this name."""
+
+
+class FrameworkUnknown(ReportError):
+    """There is no framework of this name."""
+
+
+class FrameworkUnfit(ReportError):
+    """A framework file that cannot be used."""
+
+
+class AttestationsUnfit(ReportError):
+    """Attestations that cannot be used with this record."""
+
+
+class ReviewUnfit(ReportError):
+    """Review decisions that cannot be read or counted."""
 
 
 class LibraryMissing(ReportError):
