@@ -9,6 +9,7 @@ own simulation, with a pool of processes. Both run `federated.client:app` and th
 from __future__ import annotations
 
 import logging
+from collections.abc import Callable
 from pathlib import Path
 from typing import TYPE_CHECKING, Literal
 
@@ -32,6 +33,7 @@ def simulate(
     engine: Engine = "in-process",
     resume: bool = False,
     tell: Tell | None = None,
+    notice: Callable[[str], None] = lambda said: None,
 ) -> FederatedResult:
     """Train one model across simulated clients, and leave it in `out`.
 
@@ -40,6 +42,7 @@ def simulate(
         evaluation: a file of rows that no client has, for the evaluation after each round.
         resume: take up the run that was interrupted in `out`; begin it where there is none.
         tell: called with a `federated.rounds.RoundTold` after each round.
+        notice: told, before the first round, which columns were guessed.
     Raises: as `federated.server.serve`; OptionUnfit when Ray is not installed.
     """
     quiet_flower()
@@ -50,7 +53,9 @@ def simulate(
 
     out = Path(out)
     settings = settings.model_copy(update={"home": FederationState(out).clients})
-    simulated_bench(settings, evaluation)  # what is wrong with the input is said before an engine starts
+    bench = simulated_bench(settings, evaluation)  # what is wrong with the input is said before an engine starts
+    for what, name in bench.table.guessed.items():
+        notice(f"guessed for --data: --{what.replace('_', '-')} {name}")
     told: Tell = tell or (lambda said: None)
     with StopRequest() as stop:
         if engine == "ray":

@@ -97,6 +97,7 @@ def federate(
     from federated.simulation import simulate
     from federated.state import FederationState
     from federated.telling import line
+    from reports.text import terminal_text
 
     settings = checked(
         RunSettings, {"federation": options, "base": base, "data": data, "columns": columns, "labels": classes},
@@ -106,6 +107,7 @@ def federate(
         result: FederatedResult = simulate(
             settings, out=out, evaluation=eval_data, engine=engine, resume=resume,  # type: ignore[arg-type]
             tell=lambda told: click.echo(line(told), err=True),
+            notice=lambda said: click.echo(terminal_text(said), err=True),
         )  # fmt: skip
     except KeyboardInterrupt:
         click.echo(
