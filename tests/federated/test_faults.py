@@ -1,4 +1,4 @@
-"""Promises under fault: a hostile, dead or slow client is named, not averaged; a run that cannot go on keeps its model."""
+"""Promises under fault: a hostile, dead or slow client is named and not averaged; the last good model is kept."""
 
 from __future__ import annotations
 
