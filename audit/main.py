@@ -27,6 +27,8 @@ COMMANDS = {
     "export": "Write a checkpoint as ONNX, held against torch on real rows.",
     "package": "Put a checkpoint into one folder that is ready to share.",
     "policy": "Limits to hold a run against: starters, and a check of your own.",
+    "attest": "Ask people what no measurement can answer, and keep their answers.",
+    "review": "Decide on the rows of a review queue, and count the decisions.",
     "report": "Write a record as a report or for machines, or take it out of a report.",
     "compare": "Compare two records, row by row where they share rows.",
     "explain": "Show which words made the model say so.",

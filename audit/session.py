@@ -262,7 +262,14 @@ def subject_facts(checkpoint: Checkpoint) -> SubjectFacts:
         files=dict(checkpoint.files),
         facts={name: _scalar(value) for name, value in checkpoint.facts.items()},
         location=str(checkpoint.location),
+        made=_made(Path(checkpoint.location), checkpoint.files),
     )
+
+
+def _made(folder: Path, files: Mapping[str, str]) -> str | None:
+    """When the newest of the hashed files was written, in UTC; None where they do not lie in a folder."""
+    times = [(folder / name).stat().st_mtime for name in files if (folder / name).is_file()]
+    return datetime.fromtimestamp(max(times), tz=UTC).isoformat(timespec="seconds") if times else None
 
 
 def _scalar(value: Any) -> Scalar:

@@ -82,6 +82,7 @@ class Attestation(Part):
     left_out: dict[str, list[str]] = Field(
         default_factory=dict, description="categories that the person decided to leave out, by group column"
     )
+    checkpoint: str | None = Field(None, description="sha256 of the checkpoint that it was given for")
     stale: list[str] = Field(default_factory=list, description="why it may no longer hold; empty when nothing says so")
 
 

@@ -204,6 +204,7 @@ class SubjectFacts(Part):
     files: dict[str, str] = Field(default_factory=dict, description="sha256 of each hashed file")
     facts: dict[str, Scalar] = Field(default_factory=dict, description="layers, hidden size, vocabulary, ...")
     location: str | None = None
+    made: str | None = Field(None, description="when this copy of the weights was written; outside the content hash")
 
 
 class DataFacts(Part):
@@ -322,6 +323,7 @@ class Record(Part):
         for part in ("subject", "data", "training_data"):
             if document[part]:
                 document[part].pop("location")
+        document["subject"].pop("made")
         # Keys that came later count only where they say something: records without them keep their hash.
         for place, key in LATER_KEYS:
             within = document if place is None else document[place]

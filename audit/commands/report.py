@@ -7,6 +7,7 @@ from pathlib import Path
 import click
 
 from audit.commands.arguments import json_option, print_json
+from audit.commands.dossier import dossier, people_options, with_people
 
 FORMAT_HELP = "html, junit, sarif, cyclonedx, model-card or prometheus. Not yet: pdf, oscal."
 
@@ -15,9 +16,20 @@ FORMAT_HELP = "html, junit, sarif, cyclonedx, model-card or prometheus. Not yet:
 @click.option("--from", "source", type=click.Path(path_type=Path), help="audit.json (or a report.html).")
 @click.option("--extract", type=click.Path(path_type=Path), help="A report.html to take the record out of.")
 @click.option("--format", "format_name", metavar="F", default="html", show_default=True, help=FORMAT_HELP)
+@people_options
 @click.option("--out", type=click.Path(path_type=Path), help="File to write. Default: beside the source.")
 @json_option
-def report(source: Path | None, extract: Path | None, format_name: str, out: Path | None, as_json: bool) -> int:
+def report(
+    source: Path | None,
+    extract: Path | None,
+    format_name: str,
+    out: Path | None,
+    as_json: bool,
+    framework: str | None,
+    attestations: Path | None,
+    reviews: tuple[Path, ...],
+    settings: tuple[str, ...],
+) -> int:
     """Build a report again from its record, for people or for machines: the same record gives the same bytes.
 
     \b
@@ -25,6 +37,8 @@ def report(source: Path | None, extract: Path | None, format_name: str, out: Pat
       aboveboard report --from audit-out/audit.json --out report.html
       aboveboard report --from audit-out/audit.json --format junit --out junit.xml
       aboveboard report --from audit-out/audit.json --format sarif --out audit.sarif
+      aboveboard report --from audit-out/audit.json --framework eu-ai-act --out dossier.html
+      aboveboard report --from audit-out/audit.json --attestations attestations.yaml --review queue_kaya.csv
       aboveboard report --extract report.html --out audit.json
     """
     from core_model.files import write_atomically
@@ -35,15 +49,19 @@ def report(source: Path | None, extract: Path | None, format_name: str, out: Pat
     if (source is None) == (extract is None):
         raise click.UsageError("give one of --from and --extract.\n  Try: aboveboard report --from audit.json")
     chosen = find_format(format_name)
+    if framework is not None and format_name != "html":
+        raise click.UsageError("a dossier is one HTML page.\n  Try: --framework without --format")
     record = read_record(source or extract or Path())
     if extract is not None:
         written = write_atomically(out or extract.with_name("audit.json"), record.to_json())
     else:
         assert source is not None  # noqa: S101 - the check above leaves one of the two
-        target = out or source.with_name(chosen.file)
+        record = with_people(record, attestations=attestations, reviews=reviews, source=source)
+        target = out or source.with_name(f"dossier-{Path(framework).stem}.html" if framework else chosen.file)
         if format_name == "model-card":
             _keep_cards_of_others(target)
-        written = write_atomically(target, render(record, format_name))
+        content = dossier(record, framework, source, settings) if framework else render(record, format_name)
+        written = write_atomically(target, content)
     state = seal(record)
     if state.key != "pass":
         click.echo(f"note: {SEAL_WORDS[state]}", err=True)

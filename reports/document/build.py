@@ -24,6 +24,7 @@ from reports.document.rows import (
     table,
 )
 from reports.document.states import State
+from reports.frameworks.facts import agreement_words
 from reports.numbers import cell
 from reports.policy_outcome import waived
 from reports.reading import RECORD_ELEMENT, hash_matches
@@ -89,6 +90,7 @@ def report_html(record: Record) -> str:
         absent=[(view, row) for view in audits for row in view.absent],
         seal=_seal(record),
         waived=waived(record.audits),
+        agreement_words=agreement_words,
         tables=_appendix(record),
     )
 
