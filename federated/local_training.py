@@ -139,7 +139,7 @@ def _steps(
         epoch, within = divmod(step, method.steps_per_epoch)
         if within == 0:
             order = method.order(epoch)
-        torch.manual_seed(int(np.random.SeedSequence(options.seed, spawn_key=(step,)).generate_state(1, np.uint64)[0]))
+        _seed_step(options.seed, step, next(model.parameters()).device)
         for group in method.optimizer.param_groups:
             group["lr"] = options.learning_rate
         loss, units = method.gradients(order[within], objective, epoch=epoch)
@@ -147,6 +147,17 @@ def _steps(
         losses.append(loss.double())
         counted += units
     return float(torch.stack(losses).sum()), counted, len(losses)
+
+
+def _seed_step(seed: int, step: int, device: torch.device) -> None:
+    """A seed of its own for each step, whatever came before it."""
+    import torch
+
+    own = int(np.random.SeedSequence(seed, spawn_key=(step,)).generate_state(1, np.uint64)[0])
+    # Not torch.manual_seed: where there is no GPU it keeps each seed, with a stack trace, for the day one comes.
+    torch.default_generator.manual_seed(own)
+    if device.type != "cpu":
+        torch.get_device_module(device).manual_seed(own)
 
 
 def seed_of(seed: int, server_round: int, client: int) -> int:

@@ -126,7 +126,8 @@ class Rounds:
         here = self.roster.refresh()
         members = self.promise.choose(number, here, list(self.roster.members.values()))
         self.promise.pay(members)
-        view = RoundGrid(self.grid, [member.node for member in members if member in here])
+        there = {member.node for member in here}
+        view = RoundGrid(self.grid, [member.node for member in members if member.node in there])
         local = self.promise.local(local_options(self.options, number))
         exchanged = self._exchange(view, number, members, local)
         self._require_enough(number, members, exchanged)
