@@ -9,7 +9,7 @@ import click
 from audit.commands.arguments import json_option, print_json
 from audit.commands.dossier import dossier, people_options, with_people
 
-FORMAT_HELP = "html, junit, sarif, cyclonedx, model-card or prometheus. Not yet: pdf, oscal."
+FORMAT_HELP = "html, junit, sarif, cyclonedx, oscal, model-card or prometheus. Not yet: pdf."
 
 
 @click.command()

@@ -15,7 +15,7 @@ from importlib import import_module
 from reports.errors import FormatUnknown
 from reports.record import Record
 
-NOT_YET = ("pdf", "oscal")
+NOT_YET = ("pdf",)
 
 
 @dataclass(frozen=True)
@@ -33,6 +33,7 @@ FORMATS = {
     "junit": Format("junit.xml", "JUnit XML: each limit as a test case", "reports.formats.junit", "junit_xml"),
     "sarif": Format("audit.sarif", "SARIF 2.1.0: what asks for attention", "reports.formats.sarif", "sarif_json"),
     "cyclonedx": Format("audit.cdx.json", "CycloneDX 1.6 ML-BOM", "reports.formats.cyclonedx_bom", "cyclonedx_json"),
+    "oscal": Format("audit.oscal.json", "OSCAL 1.2.1 assessment results", "reports.formats.oscal", "oscal_json"),
     "model-card": Format(
         "model-card.md", "Hugging Face model card with metadata", "reports.formats.model_card", "model_card"
     ),

@@ -96,7 +96,7 @@ def test_another_checkpoint_is_bad_input_and_can_be_carried_over(tmp_path):
 
 @pytest.mark.parametrize(
     ("old", "new", "words"),
-    [('answer: "yes"', "answer: true", "answers.0.answer"), ("  name: M", "  nome: M", "answers.0"),
+    [('answer: "yes"', "answer: true", "answers.0.answer"), ('  name: "M', '  nome: "M', "answers.0"),
      ('"2026-11-18"', '"18.11.2026"', "not a day"), ("attestations/1", "attestations/9", "schema"),
      ("answers:", "answers: &a", "anchors")],
 )  # fmt: skip
