@@ -4,17 +4,17 @@ from __future__ import annotations
 
 import json
 import time
-from collections.abc import Collection, Iterable
+from collections.abc import Callable, Collection, Iterable
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from core_model.errors import AboveboardError, LabelsUnfit, OptionUnfit
+from core_model.errors import AboveboardError, BadInput, LabelsUnfit, OptionUnfit
 from federated.options import FederationOptions
 
 if TYPE_CHECKING:
-    from flwr.app import ConfigRecord
+    from flwr.app import ConfigRecord, Message
     from flwr.serverapp import Grid
 
     from federated.workbench import Workbench
@@ -23,6 +23,7 @@ POLL_SECONDS = 0.2
 ANSWER_SECONDS = 600.0  # a client that is asked who it is prepares its rows first
 PARTICIPANTS = 4  # what a seed is spent on (see `federated.partition`)
 SHOWN = 5
+NAME_CHARACTERS = 80
 
 
 class ClientsGone(AboveboardError):
@@ -56,13 +57,28 @@ class Roster:
     Args:
         config: what a client must be told to know the run, where its own configuration does not.
         wait: seconds to wait for the first `clients` nodes.
+        stopped: asked while it waits; when true it waits no more.
+    Attributes:
+        members: those that said who they are, by node.
+        silent: nodes that did not, or are not believed, and why.
+        agreed: the hash of the base and the labels that all members share, once that is known.
+    Raises: ClientsGone; KeyboardInterrupt when it was stopped.
     """
 
-    def __init__(self, grid: Grid, options: FederationOptions, *, config: ConfigRecord, wait: float) -> None:
+    def __init__(
+        self,
+        grid: Grid,
+        options: FederationOptions,
+        *,
+        config: ConfigRecord,
+        wait: float,
+        stopped: Callable[[], bool] = lambda: False,
+    ) -> None:
         self.grid, self.options, self.config = grid, options, config
-        self.members: dict[int, Member] = {}  # by node
-        self.silent: dict[int, str] = {}  # nodes that did not say who they are, and why
-        self._await_nodes(wait)
+        self.members: dict[int, Member] = {}
+        self.silent: dict[int, str] = {}
+        self.agreed: tuple[str, tuple[str, ...]] | None = None
+        self._await_nodes(wait, stopped)
         self.refresh()
         if len(self.members) < options.min_clients:
             said = "; ".join(f"node {node}: {why}" for node, why in list(self.silent.items())[:SHOWN])
@@ -80,17 +96,40 @@ class Roster:
         new = sorted(there - set(self.members))
         if new:
             messages = [Message(RecordDict({"config": self.config}), node, "query") for node in new]
-            for reply in self.grid.send_and_receive(messages, timeout=ANSWER_SECONDS):
-                node = reply.metadata.src_node_id
-                if reply.has_error():
-                    self.silent[node] = str(reply.error.reason)
-                    continue
-                self.members[node] = _member(node, str(reply.content.config_records["about"]["json"]))
-            for node in self.members:
-                self.silent.pop(node, None)
+            patience = min(ANSWER_SECONDS, self.options.deadline) if self.agreed else ANSWER_SECONDS
+            for reply in self.grid.send_and_receive(messages, timeout=patience):
+                self._listen(reply)
         return sorted((m for m in self.members.values() if m.node in there), key=lambda member: member.number)
 
-    def _await_nodes(self, wait: float) -> None:
+    def agree(self, *, base_sha256: str, labels: tuple[str, ...]) -> None:
+        """Whoever joins from now on must have this base and these labels; who is here already, too.
+
+        Raises: OptionUnfit, LabelsUnfit naming the client.
+        """
+        refuse_strangers(self.members.values(), base_sha256=base_sha256, labels=labels)
+        self.agreed = base_sha256, labels
+
+    def _listen(self, reply: Message) -> None:
+        """Take a node in, or note why not. What a node says of itself may have been said to do harm."""
+        node = reply.metadata.src_node_id
+        if reply.has_error():
+            self.silent[node] = str(reply.error.reason)
+            return
+        try:
+            member = _member(node, str(reply.content.config_records["about"]["json"]), self.options)
+            if any(other.number == member.number for other in self.members.values()):
+                raise ValueError(f"it says that it is client {member.number}, which is here already")
+            if self.agreed is not None:
+                refuse_strangers([member], base_sha256=self.agreed[0], labels=self.agreed[1])
+        except BadInput as unfit:
+            self.silent[node] = unfit.found
+        except (KeyError, TypeError, ValueError, AttributeError, RecursionError) as malformed:
+            self.silent[node] = f"it does not say who it is: {malformed}"
+        else:
+            self.members[node] = member
+            self.silent.pop(node, None)
+
+    def _await_nodes(self, wait: float, stopped: Callable[[], bool]) -> None:
         until = time.monotonic() + wait
         while (there := len(list(self.grid.get_node_ids()))) < self.options.clients:
             if time.monotonic() > until:
@@ -100,19 +139,27 @@ class Roster:
                     f"{there} of {self.options.clients} clients have connected after {wait:.0f} s",
                     mend="start the other clients, or --clients and --min-clients with fewer",
                 )
+            if stopped():
+                raise KeyboardInterrupt
             time.sleep(POLL_SECONDS)
 
 
-def _member(node: int, text: str) -> Member:
+def _member(node: int, text: str, options: FederationOptions) -> Member:
+    """Raises: KeyError, TypeError, ValueError for what is no description."""
     about: dict[str, Any] = json.loads(text)
+    number, rows = int(about["client"]), about.get("rows")
+    if number != node and not 0 <= number < options.clients:
+        raise ValueError(f"it says that it is client {number} of {options.clients}")
+    if rows is not None and not (isinstance(rows, int) and rows >= 0):
+        raise ValueError(f"it says that it has {rows!r} rows")
     return Member(
         node=node,
-        number=int(about["client"]),
-        name=str(about["name"])[:80],
-        base_sha256=str(about["base_sha256"]),
+        number=number,
+        name=" ".join(str(about["name"]).split())[:NAME_CHARACTERS],
+        base_sha256=str(about["base_sha256"])[:64],
         labels=tuple(map(str, about["labels"])),
-        rows=about.get("rows"),
-        label_counts={str(k): int(v) for k, v in about.get("label_counts", {}).items()},
+        rows=rows,
+        label_counts={str(label): int(count) for label, count in about.get("label_counts", {}).items()},
     )
 
 

@@ -20,8 +20,9 @@ import numpy as np
 
 from core_model.interrupt import StopRequest
 from federated.arrays import Update, add, norm, to_record
+from federated.client_evaluations import read_evaluations, shortened, summary
 from federated.evaluation import evaluate_server
-from federated.exchange import EXAMPLES, Asked, Exchanged, exchange_plainly
+from federated.exchange import Asked, Exchanged, exchange_plainly
 from federated.ledger import NAME as LEDGER
 from federated.options import FederationOptions, LocalOptions
 from federated.promised import promise_of
@@ -137,6 +138,8 @@ class Rounds:
         evaluation = None if self.options.personalize else evaluate_server(self.bench, self.model)
         on_clients = self._evaluate_clients(view, local)
         self.progressed.round = number
+        for entry in self.progressed.rounds[-1:]:
+            entry["clients_evaluation"] = shortened(entry["clients_evaluation"])
         self.progressed.rounds.append(
             {
                 "round": number,
@@ -202,16 +205,7 @@ class Rounds:
         messages: list[Message] = list(
             self.strategy.configure_evaluate(local.round, to_record(self.model), self._config(local), view)
         )
-        found = []
-        for reply in view.send_and_receive(messages, timeout=self.options.deadline):
-            member = members.get(reply.metadata.src_node_id)
-            if member is None or reply.has_error():
-                continue
-            metrics = dict(reply.content.metric_records["metrics"])
-            n = int(metrics.pop(EXAMPLES, 0))  # type: ignore[arg-type]
-            if n > 0:
-                found.append({"client": member.number, "name": member.name, "n": n, **metrics})
-        return summary(found)
+        return summary(read_evaluations(view.send_and_receive(messages, timeout=self.options.deadline), members))
 
     def _set_down(self) -> None:
         self.progressed.seconds = self.seconds
@@ -269,18 +263,3 @@ def local_options(options: FederationOptions, server_round: int) -> LocalOptions
         personalize=options.personalize,
         seed=options.seed,
     )
-
-
-def summary(found: Sequence[dict[str, Any]]) -> dict[str, Any] | None:
-    """Clients' evaluations together: the mean over all their rows, and each client's own, by number."""
-    if not found:
-        return None
-    ordered = sorted(found, key=lambda entry: entry["client"])
-    weights = [entry["n"] for entry in ordered]
-    measures = [name for name in ordered[0] if name not in ("client", "name", "n")]
-    means = {
-        name: float(np.average([entry[name] for entry in ordered], weights=weights))
-        for name in measures
-        if all(name in entry for entry in ordered)
-    }
-    return {"n": sum(weights), **means, "clients": ordered}

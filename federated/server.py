@@ -32,7 +32,7 @@ quiet_flower()
 from flwr.app import ConfigRecord, Context  # noqa: E402
 from flwr.serverapp import Grid, ServerApp  # noqa: E402
 
-from federated.roster import ClientsGone, Roster, refuse_differing_labels, refuse_strangers  # noqa: E402
+from federated.roster import ClientsGone, Roster, refuse_differing_labels  # noqa: E402
 from federated.rounds import Rounds, RoundTold, Tell  # noqa: E402
 from federated.secure_aggregation.errors import RoundUnsafe  # noqa: E402
 
@@ -90,12 +90,12 @@ def serve(
     config = ConfigRecord({} if clients_know else {KEY: settings.to_text()})
     if settings.data is not None:
         bench = simulated_bench(settings, evaluation)
-        roster = Roster(grid, options, config=config, wait=wait)
+        roster = Roster(grid, options, config=config, wait=wait, stopped=lambda: stop.asked)
     else:
-        roster = Roster(grid, options, config=config, wait=wait)
+        roster = Roster(grid, options, config=config, wait=wait, stopped=lambda: stop.asked)
         labels = settings.labels or next(iter(roster.members.values())).labels
         bench = workbench(settings.model_copy(update={"labels": labels}), evaluation)
-    refuse_strangers(roster.members.values(), base_sha256=bench.base.sha256, labels=tuple(bench.task.labels))
+    roster.agree(base_sha256=bench.base.sha256, labels=tuple(bench.task.labels))
     identity = identity_of(settings, bench)
     writable_folder(out)
     progressed, model = Progressed(), bench.shared
