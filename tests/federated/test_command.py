@@ -3,12 +3,16 @@
 from __future__ import annotations
 
 import json
+import os
+import signal
 
 import pytest
 
+import federated.client
 from audit.main import run as command
 from tests.core_model.training_world import planted_rows
 from tests.factories import write_rows
+from tests.federated.test_faults import Troubled
 from tests.federated.world import LABELS, folder
 
 
@@ -95,6 +99,21 @@ def test_a_site_without_one_of_the_classes_takes_part_when_the_classes_are_named
     assert federate(tmp_path / "m", *flags, data="lacking.jsonl") == 2
     assert "client 'site 1' has positive; it lacks negative" in capsys.readouterr().err
     assert federate(tmp_path / "m", *flags, "--labels", "negative,positive", data="lacking.jsonl") == 0
+
+
+def test_ctrl_c_saves_what_was_done_and_leaves_with_130(tmp_path, monkeypatch, capsys):
+    def presses(call):
+        os.kill(os.getpid(), signal.SIGINT)
+        return call()
+
+    with monkeypatch.context() as patch:
+        patch.setattr(federated.client, "app", Troubled({1: presses}, since=2))
+        assert federate(tmp_path / "m", "--clients", "4") == 130
+    assert "the rounds that were done are saved" in capsys.readouterr().err
+    assert federate(tmp_path / "m", "--clients", "4") == 2  # it is not begun again by mistake
+    assert federate(tmp_path / "m", "--clients", "3", "--resume") == 2
+    assert "clients = 4; now it is 3" in capsys.readouterr().err
+    assert federate(tmp_path / "m", "--clients", "4", "--resume") == 0
 
 
 def test_what_stands_in_the_folder_is_not_overwritten(tmp_path, capsys):
