@@ -18,7 +18,7 @@ FactName = Literal[
     "checkpoint", "hashes", "data", "training data", "environment", "run", "policy", "findings", "not measured",
     "definitions", "claims", "comparison", "selftest", "review", "selection", "scoring",
 ]  # fmt: skip
-_ID = r"[a-z0-9][a-z0-9._-]*"
+_ID = r"^[a-z0-9][a-z0-9._-]*$"
 
 
 class _Model(BaseModel):

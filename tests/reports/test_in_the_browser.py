@@ -17,10 +17,13 @@ from typing import Any
 import pytest
 
 from reports.document.build import comparison_html, report_html
+from reports.frameworks.dossier import dossier_html
+from reports.frameworks.framework import read_framework
 from reports.record import AuditResult, Record
 from tests.reports import factories
 from tests.reports.factories import sealed_record
 from tests.reports.hostile import hostile_record
+from tests.reports.people import told_record
 from tests.reports.test_comparison import comparison
 
 NAMES = ("chromium", "chromium-browser", "google-chrome")
@@ -90,6 +93,8 @@ def browser(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Browser]:
         "hostile.html": report_html(edited),
         "small.html": report_html(small_record()),
         "comparison.html": comparison_html(comparison()),
+        "told.html": report_html(told_record(small_record())),
+        "dossier.html": dossier_html(told_record(small_record()), read_framework("gdpr-35")),
     }
     for name, html in pages.items():
         (folder / name).write_text(html, encoding="utf-8")
@@ -104,7 +109,7 @@ def axe() -> str:
     return (resources.files("axe_playwright_python") / "axe.min.js").read_text(encoding="utf-8")
 
 
-PAGES = ["report.html", "hostile.html", "comparison.html"]
+PAGES = ["report.html", "hostile.html", "comparison.html", "dossier.html"]
 
 
 @pytest.mark.parametrize(
@@ -114,6 +119,10 @@ PAGES = ["report.html", "hostile.html", "comparison.html"]
         ("small.html", 1280, {"color_scheme": "dark"}),
         ("small.html", 320, {"color_scheme": "light"}),
         ("comparison.html", 1280, {"color_scheme": "dark"}),
+        ("told.html", 1280, {"color_scheme": "light"}),
+        ("dossier.html", 1280, {"color_scheme": "light"}),
+        ("dossier.html", 1280, {"color_scheme": "dark"}),
+        ("dossier.html", 320, {"color_scheme": "light"}),
     ],
 )
 def test_axe_finds_nothing_with_everything_unfolded(browser, axe, name, width, options):
