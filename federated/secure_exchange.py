@@ -11,6 +11,7 @@ from federated.exchange import Asked, Exchanged, as_reply
 from federated.options import FederationOptions
 from federated.proof import KEY as PROOF
 from federated.proof import Proof, check, code_sha256
+from federated.roster import ClientsGone
 from federated.screening import Rejection
 
 if TYPE_CHECKING:
@@ -66,8 +67,9 @@ class Attempts:
 def exchange_securely(grid: RoundGrid, asked: Asked, options: FederationOptions, promise: NoPromise) -> Exchanged:
     """One masked round.
 
-    Raises: RoundUnsafe when too few clients are left for the sum to hide each of them.
+    Raises: ClientsGone when too few clients are left for the sum to hide each of them.
     """
+    from federated.secure_aggregation.errors import RoundUnsafe
     from federated.secure_aggregation.exchange import SecureExchange
     from federated.secure_aggregation.settings import range_under_noise
 
@@ -79,7 +81,11 @@ def exchange_securely(grid: RoundGrid, asked: Asked, options: FederationOptions,
     def accept(node: int, content: RecordDict) -> str | None:
         return check(asked.local, Proof.of_record(content.config_records.get(PROOF)), code=code_sha256())
 
-    found = SecureExchange(grid, settings, accept)(asked.messages, options.deadline)
+    try:
+        found = SecureExchange(grid, settings, accept)(asked.messages, options.deadline)
+    except RoundUnsafe as unsafe:
+        kept = f"the model of round {asked.round - 1} is kept" if asked.round > 1 else "nothing was learnt yet"
+        raise ClientsGone(f"round {asked.round}: {unsafe.found} ({kept})", mend=unsafe.mend) from unsafe
     members = {member.node: member for member in asked.members}
     promise.seen({members[node].number: Proof.of_record(proof) for node, proof in found.proofs.items()})
     step = promise.step_of_sum(found.update_sum, found.weight_sum, len(found.survivors))

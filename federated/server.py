@@ -34,7 +34,6 @@ from flwr.serverapp import Grid, ServerApp  # noqa: E402
 
 from federated.roster import ClientsGone, Roster, refuse_differing_labels  # noqa: E402
 from federated.rounds import Rounds, RoundTold, Tell  # noqa: E402
-from federated.secure_aggregation.errors import RoundUnsafe  # noqa: E402
 
 if TYPE_CHECKING:
     from federated.workbench import Workbench
@@ -118,7 +117,7 @@ def serve(
     try:
         rounds.run()
         return finish("the last round", finished=True)
-    except (BudgetSpent, ClientsGone, RoundUnsafe) as gone:
+    except (BudgetSpent, ClientsGone) as gone:
         if progressed.round:
             finish(gone.found, finished=False)
         raise

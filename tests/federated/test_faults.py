@@ -170,6 +170,13 @@ def test_a_secure_round_goes_on_without_a_client_that_dies(tmp_path, monkeypatch
     assert "killed in the middle" in result.record.rounds[0]["rejected"][0]["why"]
 
 
+def test_a_secure_round_with_too_few_survivors_ends_and_the_last_model_is_kept(tmp_path, monkeypatch):
+    monkeypatch.setattr(federated.client, "app", Troubled(dict.fromkeys(range(3), dies), since=2))
+    with pytest.raises(ClientsGone, match=r"round 2: secure aggregation: 2 clients are left.*round 1 is kept") as told:
+        run(tmp_path / "m", clients=5, secure=True)
+    assert told.value.exit_code == 2 and open_checkpoint(tmp_path / "m").labels
+
+
 def test_a_client_that_does_not_clip_is_refused_under_a_promise(tmp_path, monkeypatch):
     from federated.options import PrivacyPromise
 
