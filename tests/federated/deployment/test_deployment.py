@@ -69,7 +69,7 @@ def test_it_is_the_model_that_a_simulation_of_the_same_clients_gives(
     assert deployed.keys() == simulated.keys()
     moved = max(float(np.abs(deployed[name] - start[name]).max()) for name in deployed)
     apart = max(float(np.abs(deployed[name] - simulated[name]).max()) for name in deployed)
-    assert moved > 1e-3
+    assert moved > 1e-4  # of a step over as many rows of either class
     assert apart < 1e-6
 
 
