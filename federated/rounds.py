@@ -137,6 +137,7 @@ class Rounds:
         # With personal heads the global model answers with the head that it began with: nothing to measure there.
         evaluation = None if self.options.personalize else evaluate_server(self.bench, self.model)
         on_clients = self._evaluate_clients(view, local)
+        epsilon = self.promise.epsilon()
         self.progressed.round = number
         for entry in self.progressed.rounds[-1:]:
             entry["clients_evaluation"] = shortened(entry["clients_evaluation"])
@@ -146,7 +147,7 @@ class Rounds:
                 **self._participants(members, exchanged, view),
                 "train_loss": exchanged.loss,
                 "update_norm": norm(step),
-                "epsilon": self.promise.epsilon(),
+                "epsilon": epsilon,
                 "evaluation": evaluation,
                 "clients_evaluation": on_clients,
                 "seconds": time.monotonic() - begun,
@@ -154,7 +155,7 @@ class Rounds:
             }
         )
         self._set_down()
-        self._tell(members, exchanged, view, evaluation, on_clients)
+        self._tell(members, exchanged, view, epsilon, evaluation, on_clients)
 
     def _exchange(self, view: RoundGrid, number: int, members: Sequence[Member], local: LocalOptions) -> Exchanged:
         record, config = to_record(self.model), self._config(local)
@@ -225,6 +226,7 @@ class Rounds:
         members: Sequence[Member],
         exchanged: Exchanged,
         view: RoundGrid,
+        epsilon: float | None,
         evaluation: dict[str, Any] | None,
         on_clients: dict[str, Any] | None,
     ) -> None:
@@ -238,7 +240,7 @@ class Rounds:
                 counted=None if hidden else len(exchanged.counted),
                 bytes_down=None if hidden else view.bytes_down,
                 bytes_up=None if hidden else view.bytes_up,
-                epsilon=self.promise.epsilon(),
+                epsilon=epsilon,
                 evaluation=evaluation,
                 clients_evaluation=on_clients,
                 seconds_left=left * (time.monotonic() - self.began) / self.done_here,
