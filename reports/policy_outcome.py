@@ -40,7 +40,8 @@ def outcome(record: Record) -> Outcome:
             # Broken alone but not after the run's correction for many limits: the run calls it undecided.
             (broken if _stays(metric) else undecided).append(f"{line} breaks its limit")
         elif metric.verdict is Verdict.INCONCLUSIVE and not states.waived(metric):
-            undecided.append(f"{line} is undecided")
+            needed = f"; about {metric.rows_needed:,} rows would decide" if metric.rows_needed else ""
+            undecided.append(f"{line} was not measured" if metric.value is None else f"{line} is undecided{needed}")
     undecided += [f"{a.id} was not measured" for a in record.audits if a.status is not Status.MEASURED and not a.waiver]
     if record.policy:
         undecided += [

@@ -48,6 +48,8 @@ def report(
 
     if (source is None) == (extract is None):
         raise click.UsageError("give one of --from and --extract.\n  Try: aboveboard report --from audit.json")
+    if extract is not None and (framework or attestations or reviews):
+        raise click.UsageError("--extract gives a record back as it is.\n  Try: --from report.html --framework ...")
     chosen = find_format(format_name)
     if framework is not None and format_name != "html":
         raise click.UsageError("a dossier is one HTML page.\n  Try: --framework without --format")

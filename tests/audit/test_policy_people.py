@@ -160,7 +160,7 @@ def test_strict_is_shut_by_what_is_undecided(tmp_path):
     policy = policy_of(tmp_path, '[[limits]]\nmetric = "gap"\nlimit = 0.25\n')
     done = judged(policy, fairness("sex"))
     assert outcome(done).shuts(strict=False) == []
-    assert outcome(done).shuts(strict=True) == ["fairness: gap[by=sex] is undecided"]
+    assert outcome(done).shuts(strict=True) == ["fairness: gap[by=sex] is undecided; about 2,000 rows would decide"]
     assert done.audits[0].metrics[0].rows_needed == 2000  # twice the arm: four times the rows
 
 

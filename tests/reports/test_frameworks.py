@@ -10,13 +10,15 @@ from audit.main import run
 from audit.metric_names import metric_names
 from audit.plugin import Concern
 from audit.registry import installed
+from reports.document.build import report_html
 from reports.errors import FrameworkUnfit, FrameworkUnknown
 from reports.frameworks.clauses import FOUND, IN_PART, MISSING, PERSON, clause_views
 from reports.frameworks.dossier import dossier_html
 from reports.frameworks.framework import framework_names, parse_framework, read_framework
+from reports.parts import Attestation, EvidenceFile, People, Waiver
 from reports.reading import extract_record
 from tests.reports.factories import fairness, privacy, record, sealed_record
-from tests.reports.hostile import hostile_record
+from tests.reports.hostile import ATTACKS, hostile_record
 from tests.reports.pages import Page
 
 NAMES = framework_names()
@@ -134,3 +136,23 @@ def test_the_command_writes_a_dossier_of_a_framework_of_ones_own(tmp_path, capsy
     (tmp_path / "own.toml").write_text(SMALL.replace('id = "b"', 'id = "a"'), encoding="utf-8")
     assert run([*command, str(tmp_path / "own.toml")]) == 2
     assert "twice" in capsys.readouterr().err
+
+
+@pytest.mark.parametrize("attack", ATTACKS)
+def test_what_people_wrote_stays_text_too(attack):
+    said = Attestation(question=attack, asked=attack, answer="yes", statement=attack, name=attack, role=attack,
+                       date="2026-11-20", valid_until=attack, evidence=[EvidenceFile(file=attack, note=attack)],
+                       left_out={attack: [attack]}, stale=[attack])  # fmt: skip
+    own = said.model_copy(update={"question": "own/a/who"})
+    waiver = Waiver(person=attack, role=attack, reason=attack, expires=attack)
+    audits = [
+        a.model_copy(update={"metrics": [m.model_copy(update={"waiver": waiver}) for m in a.metrics]})
+        for a in record().audits
+    ]
+    told = record(audits=audits).sealed().model_copy(update={"people": People(attestations=[said, own])})
+    for html in (report_html(told), dossier_html(told, parse_framework(SMALL, where="own"))):
+        page = Page(html)
+        assert page.ways_out() == []
+        assert sum(tag == "script" for tag, _ in page.tags) == 2
+        assert "\u202e" not in page.text
+        assert extract_record(html) == told
