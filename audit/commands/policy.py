@@ -29,7 +29,13 @@ def policy() -> None:
 @policy.command(name="list")
 @json_option
 def list_policies(as_json: bool) -> int:
-    """The starter policies, usable by name: `aboveboard audit ... --policy screening`."""
+    """The starter policies, usable by name: `aboveboard audit ... --policy screening`.
+
+    \b
+    Examples:
+      aboveboard policy list
+      aboveboard policy list --json
+    """
     from audit.policies import starters
     from audit.policy import read_policy
 
@@ -45,8 +51,14 @@ def list_policies(as_json: bool) -> int:
 
 @policy.command()
 @click.argument("name")
-def show(name: str) -> int:
-    """Print a starter policy, to copy and change."""
+@json_option
+def show(name: str, as_json: bool) -> int:
+    """Print a starter policy, to copy and change.
+
+    \b
+    Examples:
+      aboveboard policy show screening > policy.toml
+    """
     from audit.policies import starters
     from core_model.errors import OptionUnfit
 
@@ -55,7 +67,11 @@ def show(name: str) -> int:
             f"there is no starter policy {name!r}; there are {', '.join(starters())}",
             mend="aboveboard policy show screening",
         )
-    click.echo(starters()[name].decode("utf-8"), nl=False)
+    text = starters()[name].decode("utf-8")
+    if as_json:
+        print_json({"name": name, "toml": text})
+    else:
+        click.echo(text, nl=False)
     return 0
 
 
@@ -75,6 +91,11 @@ def check(file: Path, source: Path | None, gate: str | None, as_json: bool) -> i
     """Check a policy FILE (or a starter's name); with --from, hold a finished run against it without measuring again.
 
     A policy that is younger than the run was not set before the numbers were known; the answer says so.
+
+    \b
+    Examples:
+      aboveboard policy check policy.toml
+      aboveboard policy check screening --from audit-out/audit.json --gate strict
     """
     from audit.session import open_policy
     from reports.reading import read_record

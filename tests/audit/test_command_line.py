@@ -64,7 +64,10 @@ def test_help_imports_nothing_heavy():
     assert all(command in done.stdout for command in COMMANDS)
 
 
-@pytest.mark.parametrize("command", [*([c] for c in COMMANDS if c != "privacy"), ["privacy", "budget"]], ids=" ".join)
+GROUPS = [["privacy", "budget"], ["policy", "list"], ["policy", "show"], ["policy", "check"]]
+
+
+@pytest.mark.parametrize("command", [*([c] for c in COMMANDS if c not in ("privacy", "policy")), *GROUPS], ids=" ".join)
 def test_every_command_has_examples_and_json(command, capsys):
     assert run([*command, "--help"]) == 0
     text = capsys.readouterr().out
