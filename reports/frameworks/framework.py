@@ -99,7 +99,7 @@ def read_framework(name: str) -> Framework:
         return parse_framework(text, where=name)
     path = Path(name)
     if not path.is_file():
-        near = get_close_matches(name, known, n=1)
+        near = get_close_matches(name, known, n=1) or [one for one in known if name.lower() in one]
         raise FrameworkUnknown(
             f"there is no framework {terminal_text(name, longest=80)!r}; there are {', '.join(known)}, or a file",
             mend=f"--framework {near[0] if near else known[0]}",
