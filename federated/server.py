@@ -17,6 +17,7 @@ from core_model.errors import OutputUnwritable
 from core_model.files import writable_folder
 from core_model.interrupt import StopRequest
 from core_model.training_state import refuse_other_run
+from federated.alone import alone
 from federated.environment import quiet_flower
 from federated.ledger import BudgetSpent
 from federated.personal import NOTE
@@ -97,32 +98,35 @@ def serve(
     roster.agree(base_sha256=bench.base.sha256, labels=tuple(bench.task.labels))
     identity = identity_of(settings, bench)
     writable_folder(out)
-    progressed, model = Progressed(), bench.shared
-    kept: dict[str, np.ndarray] = {}
-    if resume and state.exists:
-        progressed, model, kept = state.load(identity)
-    progressed.sessions += 1
-    meter = Meter(options.country, progressed.energy)
-    rounds = Rounds(
-        options, bench, roster, grid,
-        state=state, identity=identity, meter=meter, progressed=progressed, model=model, kept=kept, tell=tell,
-        stop=stop,
-    )  # fmt: skip
+    with alone(state.folder, stopped=lambda: stop.asked):
+        if done := already_done(settings, out, state, evaluation, resume=resume):  # by whom we waited for
+            return done
+        progressed, model = Progressed(), bench.shared
+        kept: dict[str, np.ndarray] = {}
+        if resume and state.exists:
+            progressed, model, kept = state.load(identity)
+        progressed.sessions += 1
+        meter = Meter(options.country, progressed.energy)
+        rounds = Rounds(
+            options, bench, roster, grid,
+            state=state, identity=identity, meter=meter, progressed=progressed, model=model, kept=kept, tell=tell,
+            stop=stop,
+        )  # fmt: skip
 
-    def finish(ended: str, *, finished: bool) -> FederatedResult:
-        progressed.energy = meter.close()
-        record = _record(settings, bench, rounds, roster, engine=engine, ended=ended, identity=identity)
-        return publish(bench, rounds.model, record, out, state, finished=finished)
+        def finish(ended: str, *, finished: bool) -> FederatedResult:
+            progressed.energy = meter.close()
+            record = _record(settings, bench, rounds, roster, engine=engine, ended=ended, identity=identity)
+            return publish(bench, rounds.model, record, out, state, finished=finished)
 
-    try:
-        rounds.run()
-        return finish("the last round", finished=True)
-    except (BudgetSpent, ClientsGone) as gone:
-        if progressed.round:
-            finish(gone.found, finished=False)
-        raise
-    finally:
-        meter.close()
+        try:
+            rounds.run()
+            return finish("the last round", finished=True)
+        except (BudgetSpent, ClientsGone) as gone:
+            if progressed.round:
+                finish(gone.found, finished=False)
+            raise
+        finally:
+            meter.close()
 
 
 def simulated_bench(settings: RunSettings, evaluation: str | None) -> Workbench:
