@@ -19,7 +19,9 @@ KEPT_IN_FULL = 50  # clients whose own numbers stand in every round's entry; of 
 
 
 def read_evaluations(replies: Iterable[Message], members: Mapping[int, Member]) -> list[dict[str, Any]]:
-    """One entry a client: client, name, n, and its measures. What is no number is left out, with its client.
+    """One entry a client: client, name, n (rows, or tokens where texts are written), and its measures.
+
+    What is no number is left out, with its client; what is one is the client's word.
 
     Args:
         members: by node.
@@ -32,7 +34,7 @@ def read_evaluations(replies: Iterable[Message], members: Mapping[int, Member]) 
             continue
         n, measured = metrics.get(EXAMPLES), {name: metrics[name] for name in MEASURES if name in metrics}
         sound = all(isinstance(value, int | float) and math.isfinite(value) for value in measured.values())
-        if isinstance(n, int) and n > 0 and measured and sound and (member.rows is None or n <= member.rows):
+        if isinstance(n, int) and n > 0 and measured and sound:
             found[member.number] = {"client": member.number, "name": member.name, "n": n, **measured}
     return [found[client] for client in sorted(found)]
 

@@ -100,7 +100,7 @@ def test_evaluations_are_weighed_by_rows_and_nonsense_is_left_out():
     found = read_evaluations(
         replies(
             sound, {"num-examples": 5, "loss": 0.2, "accuracy": 0.5}, {**sound, "loss": float("nan")},
-            {**sound, "accuracy": [1.0, 2.0]}, {**sound, "num-examples": 10**6}, {"loss": 0.1}, None,
+            {**sound, "accuracy": [1.0, 2.0]}, {**sound, "num-examples": -1}, {"loss": 0.1}, None,
         ),
         {member.node: member for member in members(7)},
     )  # fmt: skip
