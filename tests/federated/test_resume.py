@@ -26,7 +26,9 @@ FEATURES = {
     "fedadam": {"strategy": "fedadam"},
     "int8": {"compress": "int8", "participation": 0.5},
     "heads": {"personalize": "head", "held_out": 0.25},
-    "rows": {"private": PrivacyPromise(epsilon=50, unit="example", noise_seed=5)},
+    "rows": {
+        "private": PrivacyPromise(epsilon=50, unit="example", noise_seed=5), "clients": 2, "local_steps": 2,
+    },
     "clients": {"private": PrivacyPromise(epsilon=50, clipping_norm=0.3, clipping="adaptive", noise_seed=5),
                 "clients": 40, "batch_size": 1, "local_steps": 1},
 }  # fmt: skip

@@ -171,7 +171,9 @@ def test_a_run_whose_server_was_killed_goes_on_after_the_last_round(killed: Prog
     federation.server.__enter__()
     federation.server.train(settings, out=out, evaluation=None, resume=True, wait=120.0)
     record = json.loads((out / "federated_record.json").read_text())
-    assert (record["sessions"], [entry["round"] for entry in record["rounds"]]) == (2, [1, 2])
+    assert [entry["round"] for entry in record["rounds"]] == [1, 2]
+    # The first server may outlive its SuperLink and go on when there is one again; the second then waits for it.
+    assert record["sessions"] in (1, 2)
 
 
 def _kill_when(condition: Callable[[], bool], pid: int) -> None:
