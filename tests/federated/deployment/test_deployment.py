@@ -18,6 +18,7 @@ from safetensors.numpy import load_file
 from federated.deployment.environment import flower_environment, programs
 from federated.deployment.flower_app import write_app
 from federated.deployment.flower_commands import FlowerRefused
+from federated.deployment.network import free_port
 from federated.deployment.processes import Program, wait_until
 from federated.deployment.superlink import ProgramFailed
 from federated.deployment.supernode import is_refused
@@ -135,7 +136,8 @@ from flwr.app import Message, RecordDict
 from flwr.clientapp import ClientApp
 from flwr.serverapp import ServerApp
 
-app, server = ClientApp(), ServerApp()
+app = ClientApp()
+server = ServerApp()
 
 
 @app.train()
@@ -185,7 +187,7 @@ def flower_supernode(federation: Federation, authority: Path) -> str:
     """What Flower's own program says, started without a key, until it gives up."""
     command = [
         str(programs() / "flower-supernode"), "--superlink", str(federation.address), "--root-certificates",
-        str(authority), "--port", "0", "--max-retries", "1",
+        str(authority), "--port", str(free_port()), "--max-retries", "1",
     ]  # fmt: skip
     log = federation.folder / f"bare-{time.monotonic_ns()}.log"
     program = Program(command, environment=flower_environment(federation.folder / "bare"), log=log)
