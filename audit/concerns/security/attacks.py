@@ -23,8 +23,8 @@ if TYPE_CHECKING:
 
 NO_WORD = "no row holds a word that could be changed"
 NO_GRADIENTS = "this model gives no gradients; a PyTorch checkpoint (safetensors) supplies them"
-# Texts that a recipe asks of the model for a row of some 20 words, as seen on the demo's comments, rounded up.
-USUAL_QUERIES = {"deepwordbug": 35, "pwws": 70, "textfooler-like": 30, "bae-like": 30, "look-alikes": 25}
+# Texts that a recipe asks for a drawn row of some 20 words, wrong ones included, as seen on the demo's comments.
+USUAL_QUERIES = {"deepwordbug": 20, "pwws": 45, "textfooler-like": 20, "bae-like": 20, "look-alikes": 15}
 
 
 def attack_passes(size: Size, options: AttackOptions) -> Mapping[str, int]:
@@ -39,8 +39,8 @@ def attack_passes(size: Size, options: AttackOptions) -> Mapping[str, int]:
             f"texts of the attack {name}": rows * min(USUAL_QUERIES[name], options.query_budget)
             for name in options.recipes
         },
-        # Two norms; FGSM has one gradient and a pass a radius, PGD a gradient a step; rows that fell go no further.
-        "points in embedding space": 2 * moved * (2 + ways + ways * options.pgd_steps // 2 * 2),
+        # Two norms; FGSM has one gradient and a pass a radius, PGD one a step; most rows fall before the last radius.
+        "points in embedding space": 2 * moved * (2 + ways + ways * options.pgd_steps // 2),
         "texts with a trigger": size.classes * (searched * (tried + 2 * options.trigger_length) + held_out)
         if options.trigger_rows
         else 0,
