@@ -1,13 +1,14 @@
 """Attacked examples a minute and success, beside TextAttack 0.3.11 on the same rows in one run.
 
-    python -m benchmarks.attack [--rows 25] [--checkpoint DIR] [--data FILE] [--no-peer] [--json]
+    python -m benchmarks.attack [--rows 25] [--checkpoint DIR] [--data FILE] [--peer-length N] [--no-peer]
+                               [--json]
 
 Rows: held-out RedditBias comments in lower case that the model answers rightly, those with the smallest sha256. Model:
 the demo's (`aboveboard demo` makes it). Stop words: scikit-learn's, on both sides; WordNet 3.0, the same files; no word
 twice, and 30 letters for DeepWordBug. CPU time of one thread, attacks alone, on both sides after a warm start.
-TextAttack attacks one row after the other, as it does; ours attacks all in lock-step. Success is compared by row. As
-TextAttack pads every text to the tokenizer's length, that is set to what the longest row needs, in its favour: left at
-the checkpoint's 512, it is several times slower.
+TextAttack attacks one row after the other, as it does; ours attacks all in lock-step. Success is compared by row.
+TextAttack pads every text to the tokenizer's length, which decides its speed. Here that is what the longest row needs,
+in its favour; --peer-length 512 leaves it as a BERT checkpoint comes, many times slower.
 
 TextAttack runs in an environment of its own, which is made when it is not there; where that fails, its figures are
 left out, with a line that says why. TextFooler and BAE would have to download vectors and models: not compared.
@@ -64,6 +65,7 @@ def main(arguments: Sequence[str] | None = None) -> None:
     parser.add_argument("--rows", type=int, default=25)
     parser.add_argument("--checkpoint", default="demo/minilm-redditbias")
     parser.add_argument("--data", default="demo/data/test.jsonl")
+    parser.add_argument("--peer-length", type=int, help="tokens that TextAttack pads to; default: the longest row's")
     parser.add_argument("--no-peer", action="store_true", help="measure this suite alone")
     parser.add_argument("--json", action="store_true")
     given = parser.parse_args(arguments)
@@ -81,7 +83,7 @@ def main(arguments: Sequence[str] | None = None) -> None:
     theirs: dict[str, Measured] = {}
     if not given.no_peer:
         try:
-            theirs = measure_peer(given.checkpoint, texts, labels)
+            theirs = measure_peer(given.checkpoint, texts, labels, length=given.peer_length)
         except NotInstallable as why:
             print(f"TextAttack is left out: {why}", file=sys.stderr)
     print_figures("attack", figures_of(ours, theirs), given.json)
@@ -112,7 +114,7 @@ def measure(predictor: Predictor, texts: list[str], labels: list[int], name: str
     return Measured(succeeded, np.array([row.queries for row in run.rows]), seconds)
 
 
-def measure_peer(checkpoint: str, texts: list[str], labels: list[int]) -> dict[str, Measured]:
+def measure_peer(checkpoint: str, texts: list[str], labels: list[int], *, length: int | None) -> dict[str, Measured]:
     """TextAttack's, in a process of its own with one thread.
 
     Raises: NotInstallable.
@@ -125,7 +127,10 @@ def measure_peer(checkpoint: str, texts: list[str], labels: list[int]) -> dict[s
     with tempfile.TemporaryDirectory() as name:
         folder = Path(name)
         nltk_data(folder / "nltk")
-        job = {"checkpoint": str(Path(checkpoint).resolve()), "texts": texts, "labels": labels, "recipes": list(AIMS)}
+        job = {
+            "checkpoint": str(Path(checkpoint).resolve()), "texts": texts, "labels": labels, "recipes": list(AIMS),
+            "length": length,
+        }  # fmt: skip
         (folder / "job.json").write_text(json.dumps(job), encoding="utf-8")
         environment = {
             **os.environ, "NLTK_DATA": str(folder / "nltk"), "OMP_NUM_THREADS": "1", "CUDA_VISIBLE_DEVICES": "",

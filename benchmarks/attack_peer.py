@@ -33,8 +33,8 @@ def main(job_file: str, result_file: str) -> None:
     job = json.loads(Path(job_file).read_text(encoding="utf-8"))
     model = AutoModelForSequenceClassification.from_pretrained(job["checkpoint"], use_safetensors=True).eval()
     tokenizer = AutoTokenizer.from_pretrained(job["checkpoint"])
-    # TextAttack pads every text to this length, 512 here unless told otherwise: the longest row, and room for edits.
-    tokenizer.model_max_length = max(len(ids) for ids in tokenizer(job["texts"])["input_ids"]) + ROOM
+    longest = max(len(ids) for ids in tokenizer(job["texts"])["input_ids"])
+    tokenizer.model_max_length = job["length"] or longest + ROOM  # TextAttack pads every text to it
     wrapper = textattack.models.wrappers.HuggingFaceModelWrapper(model, tokenizer)
     found = {}
     for name in job["recipes"]:
