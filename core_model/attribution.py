@@ -181,11 +181,10 @@ def integrated_gradients(
             used[row] = count
     if halves and (error > tolerance).any():
         jumping = np.flatnonzero(error > tolerance).tolist()
-        for row, way in by_halves(
-            path, jumping, targets, at_baseline, at_text, tolerance=tolerance, noise=noise
-        ).items():
-            if way.error < error[row]:
-                sums[row], error[row], used[row] = way.added, way.error, way.steps
+        ways = by_halves(path, jumping, targets, at_baseline, at_text, tolerance=tolerance, noise=noise)
+        for text, way in ways.items():
+            if way.error < error[text]:
+                sums[text], error[text], used[text] = way.added, way.error, way.steps
     return [
         _attribution(
             path, int(row), sums[row], targets, at_text[row], "integrated-gradients",
