@@ -24,6 +24,7 @@ SCHEMA_VERSION = "1.0"
 
 LATER_KEYS: tuple[tuple[str | None, str], ...] = (
     (None, "generation"),
+    (None, "redaction"),
     *((part, key) for part in ("data", "training_data") for key in ("pair_column", "reference_column")),
     *(("policy", key) for key in ("file", "limits", "required", "most_findings", "waivers")),
 )
@@ -263,6 +264,14 @@ class Evidence(Part):
     rows: int
 
 
+class Redaction(Part):
+    """That the texts of evidence rows were taken out, and of which record."""
+
+    method: str
+    values: int = Field(description="texts that were taken out")
+    of_content_sha256: str | None = Field(description="content hash of the record before")
+
+
 class Multiplicity(Part):
     """How the many limits of one run are kept from failing by chance."""
 
@@ -294,6 +303,7 @@ class Record(Part):
     claims: list[Claim] = Field(default_factory=list)
     audits: list[AuditResult] = Field(default_factory=list)
     evidence: Evidence | None = None
+    redaction: Redaction | None = Field(None, description="where texts of evidence rows were taken out")
     multiplicity: Multiplicity | None = None
     severity_rule: str | None = Field(None, description="how findings get their severity, in one sentence")
     verdict: Literal["pass", "fail", "inconclusive"] = "inconclusive"

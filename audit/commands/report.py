@@ -9,13 +9,14 @@ import click
 from audit.commands.arguments import json_option, print_json
 from audit.commands.dossier import dossier, people_options, with_people
 
-FORMAT_HELP = "html, junit, sarif, cyclonedx, oscal, model-card or prometheus. Not yet: pdf."
+FORMAT_HELP = "html, pdf, junit, sarif, cyclonedx, oscal, model-card or prometheus."
 
 
 @click.command()
 @click.option("--from", "source", type=click.Path(path_type=Path), help="audit.json (or a report.html).")
 @click.option("--extract", type=click.Path(path_type=Path), help="A report.html to take the record out of.")
 @click.option("--format", "format_name", metavar="F", default="html", show_default=True, help=FORMAT_HELP)
+@click.option("--redact", is_flag=True, help="Evidence rows as hashes and lengths; numbers and names of groups stay.")
 @people_options
 @click.option("--out", type=click.Path(path_type=Path), help="File to write. Default: beside the source.")
 @json_option
@@ -23,6 +24,7 @@ def report(
     source: Path | None,
     extract: Path | None,
     format_name: str,
+    redact: bool,
     out: Path | None,
     as_json: bool,
     framework: str | None,
@@ -35,20 +37,23 @@ def report(
     \b
     Examples:
       aboveboard report --from audit-out/audit.json --out report.html
+      aboveboard report --from audit-out/audit.json --format pdf --out report.pdf
       aboveboard report --from audit-out/audit.json --format junit --out junit.xml
       aboveboard report --from audit-out/audit.json --format sarif --out audit.sarif
       aboveboard report --from audit-out/audit.json --framework eu-ai-act --out dossier.html
       aboveboard report --from audit-out/audit.json --attestations attestations.yaml --review queue_kaya.csv
+      aboveboard report --from audit-out/audit.json --redact --out shared-report.html
       aboveboard report --extract report.html --out audit.json
     """
     from core_model.files import write_atomically
     from reports.formats import find_format, render
     from reports.formats.checks import SEAL_WORDS, seal
     from reports.reading import read_record
+    from reports.redaction import redacted
 
     if (source is None) == (extract is None):
         raise click.UsageError("give one of --from and --extract.\n  Try: aboveboard report --from audit.json")
-    if extract is not None and (framework or attestations or reviews):
+    if extract is not None and (framework or attestations or reviews or redact):
         raise click.UsageError("--extract gives a record back as it is.\n  Try: --from report.html --framework ...")
     chosen = find_format(format_name)
     if framework is not None and format_name != "html":
@@ -59,6 +64,8 @@ def report(
     else:
         assert source is not None  # noqa: S101 - the check above leaves one of the two
         record = with_people(record, attestations=attestations, reviews=reviews, source=source)
+        if redact:
+            record = redacted(record)
         target = out or source.with_name(f"dossier-{Path(framework).stem}.html" if framework else chosen.file)
         if format_name == "model-card":
             _keep_cards_of_others(target)

@@ -15,8 +15,6 @@ from importlib import import_module
 from reports.errors import FormatUnknown
 from reports.record import Record
 
-NOT_YET = ("pdf",)
-
 
 @dataclass(frozen=True)
 class Format:
@@ -30,6 +28,7 @@ class Format:
 
 FORMATS = {
     "html": Format("report.html", "the report, one page for people", "reports.document.build", "report_html"),
+    "pdf": Format("report.pdf", "the report, printed", "reports.formats.pdf", "report_pdf"),
     "junit": Format("junit.xml", "JUnit XML: each limit as a test case", "reports.formats.junit", "junit_xml"),
     "sarif": Format("audit.sarif", "SARIF 2.1.0: what asks for attention", "reports.formats.sarif", "sarif_json"),
     "cyclonedx": Format("audit.cdx.json", "CycloneDX 1.6 ML-BOM", "reports.formats.cyclonedx_bom", "cyclonedx_json"),
@@ -46,13 +45,11 @@ FORMATS = {
 def find_format(name: str) -> Format:
     """The format of this name.
 
-    Raises: FormatUnknown with the nearest name, or saying that the format is planned and not there yet.
+    Raises: FormatUnknown with the nearest name.
     """
     if name in FORMATS:
         return FORMATS[name]
     known = ", ".join(FORMATS)
-    if name in NOT_YET:
-        raise FormatUnknown(f"the format {name} is not written yet; there are {known}", mend="--format html")
     near = get_close_matches(name, FORMATS, n=1)
     raise FormatUnknown(
         f"there is no format {name!r}; there are {known}", mend=f"--format {near[0] if near else 'html'}"
@@ -65,5 +62,6 @@ def render(record: Record, name: str) -> bytes:
     Raises: FormatUnknown; LibraryMissing when the format needs a package that is not installed.
     """
     chosen = find_format(name)
-    write: Callable[[Record], str] = getattr(import_module(chosen.module), chosen.function)
-    return write(record).encode("utf-8")
+    write: Callable[[Record], str | bytes] = getattr(import_module(chosen.module), chosen.function)
+    written = write(record)
+    return written if isinstance(written, bytes) else written.encode("utf-8")

@@ -59,7 +59,7 @@ def test_the_command_writes_beside_the_record_under_the_name_that_readers_expect
 @pytest.mark.parametrize(
     ("name", "found", "mend"),
     [("sarf", "no format 'sarf'", "--format sarif"), ("junit-xml", "no format 'junit-xml'", "--format junit"),
-     ("oscl", "no format 'oscl'", "--format oscal"), ("pdf", "not written yet", "--format html")],
+     ("oscl", "no format 'oscl'", "--format oscal"), ("pfd", "no format 'pfd'", "--format pdf")],
 )  # fmt: skip
 def test_an_unknown_format_is_a_letter_with_the_nearest_name(record_file, name, found, mend, capsys):
     with pytest.raises(FormatUnknown, match=found) as caught:
