@@ -39,7 +39,7 @@ REFUSED = {
     "lrp": "it has no rule for embeddings and for attention: it stops with an error, or goes through them wrongly",
 }
 WITHOUT_SIGN = ("attention-rollout",)  # scores say how much, not for or against what
-STEPS = (8, 20)  # nodes on the way; a text whose scores do not yet add up goes on to the next, then to halves
+STEPS = (8,)  # nodes on the way; a text whose scores do not yet add up goes on to the next, then to halves
 TOLERANCE = 0.02  # completeness error allowed, in units of the score
 PERMUTATIONS = 5
 
@@ -181,10 +181,11 @@ def integrated_gradients(
             used[row] = count
     if halves and (error > tolerance).any():
         jumping = np.flatnonzero(error > tolerance).tolist()
-        ways = by_halves(path, jumping, targets, at_baseline, at_text, tolerance=tolerance, noise=noise)
+        known = {text: (sums[text], int(used[text])) for text in jumping}
+        ways = by_halves(path, known, targets, at_baseline, at_text, tolerance=tolerance, noise=noise)
         for text, way in ways.items():
-            if way.error < error[text]:
-                sums[text], error[text], used[text] = way.added, way.error, way.steps
+            sums[text], used[text] = way.added, way.steps
+            error[text] = abs(way.added.sum() - (at_text[text] - at_baseline[text]))
     return [
         _attribution(
             path, int(row), sums[row], targets, at_text[row], "integrated-gradients",

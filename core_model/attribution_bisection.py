@@ -10,7 +10,7 @@ arXiv:1703.01365, proposition 1) as the exact error of each stretch.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
@@ -59,9 +59,8 @@ class Way:
 
     @property
     def error(self) -> float:
-        """Completeness error of the whole; errors of stretches may cancel."""
-        change = self.stretches[-1].after - self.stretches[0].before
-        return abs(float(self.added.sum()) - change)
+        """Errors of all stretches, which are not let cancel: at least the completeness error of the whole."""
+        return sum(one.error for one in self.stretches)
 
     def worst(self) -> list[int]:
         """Places of the stretches that miss most: those with at least half of the largest error."""
@@ -71,7 +70,7 @@ class Way:
 
 def by_halves(
     path: EmbeddingPath,
-    rows: Sequence[int],
+    known: Mapping[int, tuple[np.ndarray, int]],
     targets: np.ndarray,
     before: np.ndarray,
     after: np.ndarray,
@@ -83,14 +82,14 @@ def by_halves(
     """The way of each text, halved until its scores add up within the tolerance, or `most` gradients are spent.
 
     Args:
-        rows: which texts; targets, before, after: (all texts,) the class, and its scores at the baseline and the text.
+        known: of each text that is asked for, what the gradients on the whole way sum to, and how many they are.
+        targets, before, after: (all texts,) the class, and its scores at the baseline and the text.
         noise: (all texts,) of (tokens, hidden), added to the texts' embeddings.
     """
-    whole = [(row, 0.0, 1.0, float(before[row]), float(after[row])) for row in rows]
-    ways = {row: Way() for row in rows}
-    for row, stretch in _stretches(path, whole, targets, noise):
-        ways[row].stretches.append(stretch)
-        ways[row].steps += NODES
+    ways = {
+        row: Way([Stretch(0.0, 1.0, float(before[row]), float(after[row]), added)], steps)
+        for row, (added, steps) in known.items()
+    }
     while True:
         halved = [
             (row, place)

@@ -147,7 +147,7 @@ def planned_passes(size: Size, options: ExplainabilityOptions) -> Mapping[str, i
         deletions += rows * PERMUTATIONS * (TYPICAL_WORDS + 1)
     return {
         "data": size.rows,
-        "points between baseline and text": rows * 2 * (STEPS[0] + 2) + rows * STEPS[1] // 2,
+        "points between baseline and text": rows * 2 * (STEPS[0] + 2) + rows * 2 * STEPS[0],
         "explained texts without some words": deletions,
         "texts near explained ones": stable
         * (PERTURBATIONS * len(options.methods) + (NEIGHBOURS + 1) * (STEPS[0] + 2)),
