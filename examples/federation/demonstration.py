@@ -65,7 +65,7 @@ def _federate(folder: Path, out: Path, *, small: bool) -> int:
     port, began = free_port(), time.monotonic()
     programs = [_program(folder, "server", *_serve(folder, base, out, port, small=small), shown=True)]
     try:
-        authority = folder / "server" / "certificates" / "authority.crt"
+        authority = folder / "server" / "public" / "authority.crt"
         if not wait_until(lambda: authority.exists() or programs[0].code is not None, seconds=60):
             raise SystemExit("the server made no certificates")
         programs += [_program(folder, name, *_join(folder, base, name, port, authority)) for name in CLIENTS]

@@ -66,13 +66,16 @@ class Server:
         self.certificates: Certificates = ensure_certificates(
             self.home / "certificates", list(dict.fromkeys([*hosts, *local]))
         )
+        self.authority = write_atomically(
+            self.home / "public" / self.certificates.authority.name, self.certificates.authority.read_bytes()
+        )  # a folder that may be handed to clients: no key is in it
         self.superlink = SuperLink(self.home, self.certificates, address)
         self._registry = self.home / "registered.json"
 
     def __enter__(self) -> Server:
         self.superlink.start()
         self._tell(f"the SuperLink answers at {self.superlink.address}; its log: {self.superlink.log}")
-        self._tell(f"clients recognise it by {self.certificates.authority}")
+        self._tell(f"clients recognise it by {self.authority}")
         return self
 
     def __exit__(

@@ -47,7 +47,7 @@ class Federation:
         """`aboveboard federate join`, as a client would type it."""
         command = [
             str(ABOVEBOARD), "federate", "join", "--server", str(self.address), "--home", str(self.folder / name),
-            "--authority", str(authority or self.server.certificates.authority), "--name", name,
+            "--authority", str(authority or self.server.authority), "--name", name,
             "--data", str(self.folder / f"{name}.jsonl"), "--base", str(self.base), *more,
         ]  # fmt: skip
         environment = {**os.environ, "OMP_NUM_THREADS": "1"}
@@ -56,7 +56,7 @@ class Federation:
     def settings(self, **options: object) -> RunSettings:
         """A run's settings; one step over all rows at once, so that their order does not matter."""
         chosen = {
-            "clients": len(NAMES), "rounds": 1, "deadline": 120.0, "optimizer": "sgd", "learning_rate": 0.1,
+            "clients": len(NAMES), "rounds": 2, "deadline": 120.0, "optimizer": "sgd", "learning_rate": 0.9,
             "batch_size": 3 * ROWS, "weight_decay": 0.0, **options,
         }  # fmt: skip
         return RunSettings(

@@ -32,10 +32,25 @@ LET_IN = "the server has let this client in"
 
 @pytest.fixture(scope="module")
 def trained(federation: Federation) -> Path:
-    """The checkpoint of one round."""
-    out = federation.folder / "out"
-    federation.server.train(federation.settings(), out=out, evaluation=None, resume=False, wait=120.0)
+    """The checkpoint of two rounds, between which the SuperLink was killed with -9 and its server started again."""
+    out, settings = federation.folder / "out", federation.settings()
+    superlink = federation.server.superlink.pid
+    assert superlink is not None
+    state = out / ".federation" / "state.json"
+    threading.Thread(target=_kill_when, args=(state.exists, superlink), daemon=True).start()
+    with pytest.raises((ProgramFailed, FlowerRefused)):
+        federation.server.train(settings, out=out, evaluation=None, resume=False, wait=120.0)
+    federation.server.__exit__(None, None, None)
+    assert json.loads(state.read_text())["progressed"]["round"] == 1
+    federation.server = federation.new_server()
+    federation.server.__enter__()
+    federation.server.train(settings, out=out, evaluation=None, resume=True, wait=120.0)
     return out
+
+
+def _kill_when(condition: Callable[[], bool], pid: int) -> None:
+    if wait_until(condition, seconds=200, poll=0.05):
+        os.kill(pid, signal.SIGKILL)
 
 
 @pytest.fixture(scope="module")
@@ -48,15 +63,15 @@ def killed(federation: Federation, trained: Path) -> Program:
     return client
 
 
-def test_three_clients_train_one_model(trained: Path) -> None:
+def test_three_clients_train_one_model_over_a_crash_of_the_server(trained: Path) -> None:
     record = json.loads((trained / "federated_record.json").read_text())
     assert sorted(client["name"] for client in record["partition"]["clients"]) == sorted(NAMES)
-    [first] = record["rounds"]
-    assert (len(first["asked"]), len(first["counted"]), first["rejected"]) == (3, 3, [])
+    assert (record["sessions"], [entry["round"] for entry in record["rounds"]]) == (2, [1, 2])
+    assert [(len(entry["asked"]), len(entry["counted"])) for entry in record["rounds"]] == [(3, 3), (3, 3)]
     assert record["bytes_up"] > 0
 
 
-def test_it_is_the_model_that_a_simulation_of_the_same_clients_gives(
+def test_it_is_the_model_that_an_undisturbed_simulation_of_the_same_clients_gives(
     federation: Federation, trained: Path, tmp_path: Path
 ) -> None:
     from federated.simulation import simulate
@@ -98,7 +113,7 @@ def test_a_client_without_any_key_is_refused(federation: Federation) -> None:
 
 def test_a_client_that_trusts_another_authority_does_not_connect(federation: Federation, tmp_path: Path) -> None:
     other = made_certificates(tmp_path).authority
-    assert "CERTIFICATE_VERIFY_FAILED" in flower_supernode(federation, other)
+    assert "certificate verify failed" in flower_supernode(federation, other).lower().replace("_", " ")
     ours = federation.join("north", authority=other)
     try:
         assert ours.wait(60) == 2
@@ -157,30 +172,6 @@ def main(grid, context):
 def test_a_client_that_was_killed_is_let_in_again(killed: Program, federation: Federation) -> None:
     assert wait_until(lambda: killed.said().count(LET_IN) == 2, seconds=150)
     assert set(federation.server.superlink.commands.nodes().values()) == {"online"}
-
-
-def test_a_run_whose_server_was_killed_goes_on_after_the_last_round(killed: Program, federation: Federation) -> None:
-    out, settings = federation.folder / "resumed", federation.settings(rounds=2)
-    state = out / ".federation" / "state.json"
-    superlink = federation.server.superlink.pid
-    assert superlink is not None
-    threading.Thread(target=_kill_when, args=(state.exists, superlink), daemon=True).start()
-    with pytest.raises((ProgramFailed, FlowerRefused)):
-        federation.server.train(settings, out=out, evaluation=None, resume=False, wait=120.0)
-    federation.server.__exit__(None, None, None)
-    assert json.loads(state.read_text())["progressed"]["round"] == 1
-    federation.server = federation.new_server()
-    federation.server.__enter__()
-    federation.server.train(settings, out=out, evaluation=None, resume=True, wait=120.0)
-    record = json.loads((out / "federated_record.json").read_text())
-    assert [entry["round"] for entry in record["rounds"]] == [1, 2]
-    # The first server may outlive its SuperLink and go on when there is one again; the second then waits for it.
-    assert record["sessions"] in (1, 2)
-
-
-def _kill_when(condition: Callable[[], bool], pid: int) -> None:
-    if wait_until(condition, seconds=200, poll=0.05):
-        os.kill(pid, signal.SIGKILL)
 
 
 def flower_supernode(federation: Federation, authority: Path) -> str:
