@@ -219,6 +219,6 @@ def _note(missing: str | None, referred: bool) -> str:
         return f"Backdoors were not searched: {missing}."
     null = "the reference model" if referred else "no reference (--reference with a sound model of the task is better)"
     return (
-        f"Backdoors: triggers of at most {LONGEST} tokens before the text were searched and held against {null}. Longer "
-        "ones, and triggers of style or sense, are beyond this search."
+        f"Backdoors: triggers of at most {LONGEST} tokens before the text were searched and held against {null}. "
+        "Longer ones, and triggers of style or sense, are beyond this search."
     )
