@@ -89,8 +89,9 @@ def coalition_update(rounds: Sequence[Mapping[int, tuple[float, Update]]], coali
         if not weight:
             continue
         names = there[0][1]
-        mean = {
-            n: np.sum([(own / weight) * update[n] for own, update in there], axis=0, dtype=np.float32) for n in names
+        mean: Update = {
+            n: np.asarray(np.sum([(own / weight) * update[n] for own, update in there], axis=0, dtype=np.float32))
+            for n in names
         }
         total = mean if total is None else add(total, mean)
     return total

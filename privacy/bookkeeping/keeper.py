@@ -22,7 +22,7 @@ import torch
 from torch import nn
 
 from core_model.errors import OptionUnfit
-from privacy.bookkeeping.factors import Factors, squared_norms
+from privacy.bookkeeping.factors import Factors, Grams, squared_norms
 from privacy.bookkeeping.layers import RULES
 from privacy.bookkeeping.relative_bias import relative_attentions, spread_over_rows
 from privacy.positions import spread_positions
@@ -44,18 +44,21 @@ class Book:
         else:
             self.each = found if self.each is None else self.each + found
 
-    def squared_norms(self, parameter: torch.Tensor) -> torch.Tensor:
+    def squared_norms(self, parameter: torch.Tensor, grams: Grams) -> torch.Tensor:
         """|gradient of each example|^2, (rows,) float32."""
         if self.each is not None:
             return self.each.flatten(1).square().sum(dim=1)
-        return squared_norms(self.uses, parameter.shape[0])
+        return squared_norms(self.uses, parameter.shape[0], grams)
 
-    def add_clipped_sum(self, total: torch.Tensor, coefficients: torch.Tensor) -> None:
-        """Add sum_b c_b gradient_b to `total`, of the parameter's shape, in place."""
+    def add_clipped_sum(self, parameter: torch.Tensor, coefficients: torch.Tensor) -> None:
+        """Add sum_b c_b gradient_b to the parameter's `.grad`, or make it; coefficients: (rows,)."""
+        total = parameter.grad
         if self.each is not None:
-            total += torch.tensordot(coefficients, self.each, dims=1).to(total.dtype)
+            summed = torch.tensordot(coefficients, self.each, dims=1).to(parameter.dtype)
+            total = summed if total is None else total.add_(summed)
         for use in self.uses:
-            use.add_sum(total, coefficients)
+            total = use.sum_into(total, coefficients, like=parameter)
+        parameter.grad = total
 
 
 class BookKeeper:
@@ -108,8 +111,9 @@ class BookKeeper:
             value = loss()
             value.backward()
         books = {name: self._books.get(id(p)) for name, p in self.parameters.items()}
+        grams = Grams()
         squares = [
-            book.squared_norms(self.parameters[name]) if book is not None else value.new_zeros(rows)
+            book.squared_norms(self.parameters[name], grams) if book is not None else value.new_zeros(rows)
             for name, book in books.items()
         ]
         norms = torch.stack(squares).sum(dim=0).sqrt()
@@ -118,10 +122,10 @@ class BookKeeper:
         for (name, book), square in zip(books.items(), squares, strict=True):
             parameter = self.parameters[name]
             coefficients = (share / (square.sqrt() + TINY)).clamp(max=1.0) if per_layer else shared
-            if parameter.grad is None:
-                parameter.grad = torch.zeros_like(parameter)
             if book is not None:
-                book.add_clipped_sum(parameter.grad, coefficients)
+                book.add_clipped_sum(parameter, coefficients)
+            elif parameter.grad is None:
+                parameter.grad = torch.zeros_like(parameter)
         self._books = {}
         return value.detach(), norms
 

@@ -31,7 +31,7 @@ def rule_for(*types: type) -> Callable[[Rule], Rule]:
 
 def linear(layer: nn.Linear, inputs: torch.Tensor, outputs: torch.Tensor) -> Found:
     """y = W x + b. inputs: (rows, tokens, d) or (rows, d); outputs: gradient of y, (rows, tokens, p) or (rows, p)."""
-    inputs, outputs = _with_tokens(inputs), _with_tokens(outputs)
+    inputs, outputs = where_gradients_are(_with_tokens(inputs), _with_tokens(outputs))
     found: Found = {"weight": Factors(outputs, inputs)}
     if layer.bias is not None:
         found["bias"] = outputs.float().sum(dim=1)
@@ -40,7 +40,7 @@ def linear(layer: nn.Linear, inputs: torch.Tensor, outputs: torch.Tensor) -> Fou
 
 def transposed_linear(layer: Any, inputs: torch.Tensor, outputs: torch.Tensor) -> Found:
     """y = x W + b, as GPT-2 writes it (`Conv1D`): W has shape (d, p)."""
-    inputs, outputs = _with_tokens(inputs), _with_tokens(outputs)
+    inputs, outputs = where_gradients_are(_with_tokens(inputs), _with_tokens(outputs))
     return {"weight": Factors(inputs, outputs), "bias": outputs.float().sum(dim=1)}
 
 
@@ -54,11 +54,19 @@ def embedding(layer: nn.Embedding, inputs: torch.Tensor, outputs: torch.Tensor) 
 
 
 def layer_norm(layer: nn.LayerNorm, inputs: torch.Tensor, outputs: torch.Tensor) -> Found:
-    """y = W (x - mean) / deviation + b, over the last dimensions."""
-    normed = nn.functional.layer_norm(inputs.float(), layer.normalized_shape, eps=layer.eps)
-    found: Found = {"weight": _over_tokens(outputs.float() * normed, layer.weight)}
+    """y = W (x - mean) / deviation + b, over the last dimensions.
+
+    The sum over tokens of gradient * (x - mean) / deviation, with both taken out of the product over the width.
+    """
+    inputs, outputs = (tensor.float().flatten(-layer.weight.dim()) for tensor in (inputs, outputs))
+    inputs, outputs = where_gradients_are(_with_tokens(inputs), _with_tokens(outputs))
+    mean = inputs.mean(dim=-1, keepdim=True)
+    variance = (_mean_square(inputs) - mean.square()).clamp(min=0)  # rounding may leave 0 a little below it
+    scale = torch.rsqrt(variance + layer.eps)
+    weight = _weighted_sum(scale, outputs * inputs) - _weighted_sum(scale * mean, outputs)
+    found: Found = {"weight": weight.unflatten(1, layer.weight.shape)}
     if layer.bias is not None:
-        found["bias"] = _over_tokens(outputs.float(), layer.bias)
+        found["bias"] = outputs.sum(dim=1).unflatten(1, layer.weight.shape)
     return found
 
 
@@ -66,19 +74,45 @@ def rms_norm(layer: Any, inputs: torch.Tensor, outputs: torch.Tensor) -> Found:
     """y = W x / sqrt(mean(x^2) + eps), over the last dimension. Source: Zhang and Sennrich 2019, arXiv:1910.07467."""
     eps = next(getattr(layer, name) for name in ("variance_epsilon", "eps") if hasattr(layer, name))
     eps = torch.finfo(inputs.dtype).eps if eps is None else eps
-    normed = inputs.float() * torch.rsqrt(inputs.float().square().mean(dim=-1, keepdim=True) + eps)
-    return {"weight": _over_tokens(outputs.float() * normed, layer.weight)}
+    inputs, outputs = where_gradients_are(_with_tokens(inputs.float()), _with_tokens(outputs.float()))
+    return {"weight": _weighted_sum(torch.rsqrt(_mean_square(inputs) + eps), outputs * inputs)}
+
+
+def _mean_square(vectors: torch.Tensor) -> torch.Tensor:
+    """(rows, tokens, d) -> (rows, tokens, 1)."""
+    return torch.linalg.vector_norm(vectors, dim=-1, keepdim=True).square() / vectors.shape[-1]
+
+
+def _weighted_sum(weights: torch.Tensor, values: torch.Tensor) -> torch.Tensor:
+    """Sum over tokens: weights (rows, tokens, 1), values (rows, tokens, d) -> (rows, d)."""
+    return torch.bmm(weights.transpose(1, 2), values)[:, 0]
+
+
+def where_gradients_are(inputs: torch.Tensor, outputs: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:
+    """Both without the tokens at which no row has a gradient, where these are many: nothing is lost, and much is saved.
+
+    A classifier that reads its first token sends no gradient to the others of its last layer, but for keys and values;
+    nor does padding have one.
+
+    Args:
+        inputs, outputs: (rows, tokens, d) and (rows, tokens, p), the second the gradient.
+    """
+    if outputs.device.type != "cpu":  # elsewhere a look at the numbers would wait for all that is still computed
+        return inputs, outputs
+    few = outputs.shape[1] / 4  # fewer are not worth a copy of the others
+    idle = outputs[0, :, 0] == 0  # one number of each token rules most of them out
+    if int(idle.sum()) < few:
+        return inputs, outputs
+    idle = ((outputs.amin(dim=2) == 0) & (outputs.amax(dim=2) == 0)).all(dim=0)
+    if int(idle.sum()) < few:
+        return inputs, outputs
+    kept = (~idle).nonzero()[:, 0]
+    return inputs[:, kept], outputs[:, kept]
 
 
 def _with_tokens(tensor: torch.Tensor) -> torch.Tensor:
     """(rows, tokens, width): whatever stands between rows and width counts as tokens."""
     return tensor[:, None] if tensor.dim() == 2 else tensor.flatten(1, -2)
-
-
-def _over_tokens(values: torch.Tensor, parameter: torch.Tensor) -> torch.Tensor:
-    """Summed over all but the first and the parameter's own dimensions: (rows, *parameter.shape)."""
-    between = tuple(range(1, values.dim() - parameter.dim()))
-    return values.sum(dim=between) if between else values
 
 
 def _register() -> None:
