@@ -16,6 +16,7 @@ from core_model.checkpoint import open_checkpoint
 from core_model.prediction import Predictor
 from core_model.training import train
 from core_model.training_options import TrainingOptions
+from tests.core_model.backdoor_world import LABELS, fitted, table, weighed_rows
 from tests.core_model.training_world import planted_rows, planted_table, tiny_base
 from tests.factories import write_rows
 
@@ -48,3 +49,28 @@ def test_the_printed_command_makes_noise_cost_less(tmp_path: Path, monkeypatch):
     typos = {"noise": "typos", "rate": "0.6"}
     assert number(after, "accuracy", **typos) > number(before, "accuracy", **typos) + 0.1
     assert number(after, "accuracy", noise="none") > number(before, "accuracy", noise="none") - 0.02
+
+
+def smoothed(checkpoint: Path) -> Evidence:
+    opened = open_checkpoint(checkpoint)
+    subject = Subject(checkpoint=opened, data=table(*weighed_rows(150, 99)), predictor=Predictor(opened))
+    return robustness(subject, RobustnessOptions(rows=None, smoothed_rows=None), np.random.default_rng(0))
+
+
+def test_the_printed_command_lets_more_answers_be_proven_and_tells_its_price(tmp_path: Path, monkeypatch):
+    texts, targets = weighed_rows(800, 3)
+    write_rows(tmp_path / "train.jsonl", [{"text": t, "label": LABELS[y]} for t, y in zip(texts, targets, strict=True)])
+    sick = fitted(tmp_path, 3, rows=800)
+    before = smoothed(sick.path)
+    [found] = [f for f in before.findings if f.id == "robustness-smoothing"]
+    command = found.mitigation.command.replace("CHECKPOINT", str(sick.path)).replace("TRAIN_FILE", "train.jsonl")
+    words = shlex.split(command)
+    assert words[-6:-2] == ["--augment", "token-dropout", "--token-dropout-rate", "0.7"]
+    monkeypatch.chdir(tmp_path)
+    result = CliRunner().invoke(train_from_command_line, [*words[2:], "--epochs", "6", "--learning-rate", "3e-3"])
+    assert result.exit_code == 0, (result.output, result.exception)
+    after = smoothed(tmp_path / "mended")
+    one = {"radius": "1"}
+    assert number(after, "certified_accuracy", **one) > number(before, "certified_accuracy", **one) + 0.1
+    assert number(after, "plain_accuracy") < number(before, "plain_accuracy")  # the price
+    assert not [f for f in after.findings if f.id == "robustness-smoothing"]
