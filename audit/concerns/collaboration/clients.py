@@ -48,7 +48,7 @@ def clients_of(partition: Mapping[str, object], groups: Mapping[str, np.ndarray]
         rows: how many there are.
     """
     column = column_of(partition)
-    values = np.asarray(groups[column], dtype=object).astype(str) if column in groups else None
+    values = None if column is None or column not in groups else np.asarray(groups[column]).astype(str)
     listed: Sequence[Mapping[str, object]] = partition.get("clients") or ()  # type: ignore[assignment]
     return [
         ClientRows(
