@@ -9,6 +9,7 @@ additions, which only its enterprise edition fills.
 from __future__ import annotations
 
 import os
+import signal
 import sys
 from pathlib import Path
 
@@ -64,6 +65,9 @@ def main() -> None:
     if parent is not None:
         from flwr.supercore.app_utils import start_parent_process_monitor
 
+        # Flower's monitor ends us by SIGINT, which a job in a shell's background is born to ignore.
+        if signal.getsignal(signal.SIGINT) is signal.SIG_IGN:
+            signal.signal(signal.SIGINT, signal.default_int_handler)
         start_parent_process_monitor(int(parent))
     program()
 
