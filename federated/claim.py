@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING
 
 from privacy.accounting import Ledger
 from privacy.claim import ClaimedPhase, PrivacyClaim
+from privacy.linter import Fault, TrainingFacts, lint, refuse
 
 if TYPE_CHECKING:
     from federated.record import FederatedRecord
@@ -22,6 +23,7 @@ def claim_of(record: FederatedRecord) -> PrivacyClaim | None:
     """The claim that a record bears out: epsilon composed over all rounds and sessions, RDP as a second opinion.
 
     Returns: None where nothing was promised, or nothing was spent yet.
+    Raises: OptionUnfit when the accounting linter finds that it would be false.
     """
     said = record.privacy
     if not said:
@@ -29,6 +31,7 @@ def claim_of(record: FederatedRecord) -> PrivacyClaim | None:
     ledger, delta, norm = Ledger.from_json(said["ledger"]), float(said["delta"]), said["clipping_norm"]
     if not ledger.phases:
         return None
+    refuse(faults_of(record))
     second_opinion = ledger.epsilon(delta, accountant="rdp")
     return PrivacyClaim.of(
         tuple(
@@ -57,6 +60,26 @@ def claim_of(record: FederatedRecord) -> PrivacyClaim | None:
             "aboveboard": record.tool["version"],
         },
     )  # fmt: skip
+
+
+def faults_of(record: FederatedRecord) -> list[Fault]:
+    """What the accounting linter says of a federation that promised something; see `privacy.linter`."""
+    said = record.privacy
+    take_turns = said.get("sampler") == "fixed" and said["expected_units"] < said["units"]
+    return lint(
+        TrainingFacts(
+            ledger=Ledger.from_json(said["ledger"]),
+            sampler=said.get("sampler", "poisson"),
+            gradient_divisor=said["gradient_divisor"],
+            clipping_norm=said["clipping_norm"],
+            rows=said.get("units"),
+            batch_size=said.get("expected_units"),
+            delta=said["delta"],
+            # Of those that take turns nobody was in every round.
+            steps_done=None if take_turns else len(record.rounds),
+            noise_seed_published=said["noise_seed_published"],
+        )
+    )
 
 
 def steps_of(record: FederatedRecord) -> int:
