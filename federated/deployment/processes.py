@@ -7,8 +7,7 @@ their parent (see `federated.deployment.launch`), so that they end as well when 
 from __future__ import annotations
 
 import contextlib
-import os
-import signal
+import secrets
 import subprocess
 import time
 from collections.abc import Callable, Mapping, Sequence
@@ -19,6 +18,7 @@ if TYPE_CHECKING:
     from psutil import Process
 
 GRACE_SECONDS = 10.0
+MARK = "ABOVEBOARD_PROGRAM"  # in the environment of a program, and so of all that it starts
 TAIL_BYTES = 8192
 
 
@@ -33,12 +33,12 @@ class Program:
 
     def __init__(self, command: Sequence[str], *, environment: Mapping[str, str], log: Path) -> None:
         log.parent.mkdir(parents=True, exist_ok=True)
-        self.log = log
+        self.log, self.mark = log, secrets.token_hex(8)
         self._begin = log.stat().st_size if log.exists() else 0
         with log.open("ab") as output:
             self._process = subprocess.Popen(  # our own words, no shell
                 list(command), stdin=subprocess.DEVNULL, stdout=output, stderr=subprocess.STDOUT,
-                env=dict(environment), start_new_session=True,
+                env={**environment, MARK: self.mark}, start_new_session=True,
             )  # fmt: skip
 
     @property
@@ -82,10 +82,23 @@ def stop_all(programs: Sequence[Program], *, grace: float = GRACE_SECONDS) -> No
     for member in {*alive, *(child for one in alive for child in _family(one.pid))}:
         with contextlib.suppress(psutil.NoSuchProcess):
             member.kill()
+    for orphan in _marked({program.mark for program in programs}):
+        with contextlib.suppress(psutil.NoSuchProcess):
+            orphan.kill()
     for program in programs:
-        with contextlib.suppress(ProcessLookupError):
-            os.killpg(program.pid, signal.SIGKILL)  # children of a program that had died before
         program.wait(grace)
+
+
+def _marked(marks: set[str]) -> list[Process]:
+    """What is left of programs that died before they could be asked: Flower's sit in sessions of their own."""
+    import psutil
+
+    found = []
+    for process in psutil.process_iter():
+        with contextlib.suppress(psutil.Error, OSError):
+            if process.environ().get(MARK) in marks:
+                found.append(process)
+    return found
 
 
 def _family(pid: int) -> list[Process]:

@@ -90,6 +90,43 @@ def test_it_is_the_model_that_an_undisturbed_simulation_of_the_same_clients_give
     assert apart < 1e-6
 
 
+def test_clients_run_no_program_that_the_server_sends(federation: Federation, trained: Path, tmp_path: Path) -> None:
+    """A server that would run its own program on the clients gets nothing run."""
+    app = write_app(tmp_path / "app", client="stolen:app", server="stolen:server")
+    proof = tmp_path / "ran"
+    (app / "stolen.py").write_text(STOLEN.replace("PROOF", str(proof)))
+    run = federation.server.superlink.commands.submit(app, {})
+    told = list(federation.server._follow(run, ()))
+    assert not any("it ran" in line for line in told)
+    assert not proof.exists()
+
+
+STOLEN = """
+import time
+from pathlib import Path
+
+from flwr.app import Message, RecordDict
+from flwr.clientapp import ClientApp
+from flwr.serverapp import ServerApp
+
+app = ClientApp()
+server = ServerApp()
+
+
+@app.train()
+def train(message, context):
+    Path("PROOF").write_text("ran")
+    return Message(RecordDict(), reply_to=message)
+
+
+@server.main()
+def main(grid, context):
+    messages = [Message(RecordDict(), node, "train") for node in grid.get_node_ids()]
+    for reply in grid.send_and_receive(messages, timeout=60):
+        print(reply.error.reason if reply.has_error() else "it ran", flush=True)
+"""
+
+
 def test_a_client_that_is_killed_is_started_again(killed: Program) -> None:
     assert wait_until(lambda: child_running(killed, "supernode") is not None, seconds=30)
 
@@ -131,43 +168,6 @@ def test_plain_text_is_refused(federation: Federation) -> None:
         except ConnectionResetError:
             answer = b""
     assert b"HTTP/1.1 2" not in answer
-
-
-def test_clients_run_no_program_that_the_server_sends(federation: Federation, trained: Path, tmp_path: Path) -> None:
-    """A server that would run its own program on the clients gets nothing run."""
-    app = write_app(tmp_path / "app", client="stolen:app", server="stolen:server")
-    proof = tmp_path / "ran"
-    (app / "stolen.py").write_text(STOLEN.replace("PROOF", str(proof)))
-    run = federation.server.superlink.commands.submit(app, {})
-    told = list(federation.server._follow(run, ()))
-    assert not any("it ran" in line for line in told)
-    assert not proof.exists()
-
-
-STOLEN = """
-import time
-from pathlib import Path
-
-from flwr.app import Message, RecordDict
-from flwr.clientapp import ClientApp
-from flwr.serverapp import ServerApp
-
-app = ClientApp()
-server = ServerApp()
-
-
-@app.train()
-def train(message, context):
-    Path("PROOF").write_text("ran")
-    return Message(RecordDict(), reply_to=message)
-
-
-@server.main()
-def main(grid, context):
-    node = list(grid.get_node_ids())[0]
-    [reply] = grid.send_and_receive([Message(RecordDict(), node, "train")], timeout=60)
-    print(reply.error.reason if reply.has_error() else "it ran", flush=True)
-"""
 
 
 def test_a_client_that_was_killed_is_let_in_again(killed: Program, federation: Federation) -> None:

@@ -23,7 +23,7 @@ from tests.federated.deployment.listeners import made_certificates
 FOREVER = "import time\nwhile True: time.sleep(1)"
 PARENT_OF_TWO = f"""
 import subprocess, sys
-children = [subprocess.Popen([sys.executable, "-c", {FOREVER!r}]) for _ in range(2)]
+children = [subprocess.Popen([sys.executable, "-c", {FOREVER!r}], start_new_session=own) for own in (True, False)]
 print(*(child.pid for child in children), flush=True)
 children[0].wait()
 """
