@@ -11,7 +11,11 @@ from __future__ import annotations
 import os
 import signal
 import sys
+import threading
+import time
 from pathlib import Path
+
+from federated.deployment.processes import GRACE_SECONDS, MARK, kill_marked
 
 PARENT = "ABOVEBOARD_PARENT_PID"  # in the environment: end when this process is gone
 
@@ -52,6 +56,17 @@ def clientapp() -> None:
     flwr_clientapp()
 
 
+def _end_with(parent: int) -> None:
+    """When the parent is gone, end in order; and after a while, in which connections may still be open, at once."""
+    import psutil
+
+    while psutil.pid_exists(parent):
+        time.sleep(0.5)
+    os.kill(os.getpid(), signal.SIGTERM)
+    time.sleep(GRACE_SECONDS)
+    kill_marked({os.environ[MARK]})
+
+
 PROGRAMS = {"superlink": superlink, "supernode": supernode, "clientapp": clientapp}
 
 
@@ -63,12 +78,7 @@ def main() -> None:
     quiet_flower()
     parent = os.environ.pop(PARENT, None)
     if parent is not None:
-        from flwr.supercore.app_utils import start_parent_process_monitor
-
-        # Flower's monitor ends us by SIGINT, which a job in a shell's background is born to ignore.
-        if signal.getsignal(signal.SIGINT) is signal.SIG_IGN:
-            signal.signal(signal.SIGINT, signal.default_int_handler)
-        start_parent_process_monitor(int(parent))
+        threading.Thread(target=_end_with, args=(int(parent),), daemon=True).start()
     program()
 
 

@@ -7,6 +7,7 @@ their parent (see `federated.deployment.launch`), so that they end as well when 
 from __future__ import annotations
 
 import contextlib
+import os
 import secrets
 import subprocess
 import time
@@ -82,15 +83,13 @@ def stop_all(programs: Sequence[Program], *, grace: float = GRACE_SECONDS) -> No
     for member in {*alive, *(child for one in alive for child in _family(one.pid))}:
         with contextlib.suppress(psutil.NoSuchProcess):
             member.kill()
-    for orphan in _marked({program.mark for program in programs}):
-        with contextlib.suppress(psutil.NoSuchProcess):
-            orphan.kill()
+    kill_marked({program.mark for program in programs})
     for program in programs:
         program.wait(grace)
 
 
-def _marked(marks: set[str]) -> list[Process]:
-    """What is left of programs that died before they could be asked: Flower's sit in sessions of their own."""
+def kill_marked(marks: set[str]) -> None:
+    """Kill all that programs with these marks have started, and themselves: Flower's sit in sessions of their own."""
     import psutil
 
     found = []
@@ -98,7 +97,9 @@ def _marked(marks: set[str]) -> list[Process]:
         with contextlib.suppress(psutil.Error, OSError):
             if process.environ().get(MARK) in marks:
                 found.append(process)
-    return found
+    for process in sorted(found, key=lambda process: process.pid == os.getpid()):  # this one last
+        with contextlib.suppress(psutil.NoSuchProcess):
+            process.kill()
 
 
 def _family(pid: int) -> list[Process]:

@@ -131,6 +131,25 @@ def test_flower_ends_when_we_are_killed(tmp_path: Path) -> None:
         parent.stop()
 
 
+def test_a_program_that_cannot_end_in_order_is_killed_with_all_that_it_started(tmp_path: Path) -> None:
+    """As Flower's SuperLink, which waits for connections to be closed; its children have sessions of their own."""
+    parent = started(tmp_path, FOREVER)
+    stuck = f"import signal\nsignal.signal(signal.SIGTERM, signal.SIG_IGN)\n{PARENT_OF_TWO}"
+    lines = ["from federated.deployment import launch", "launch.GRACE_SECONDS = 0.5"]
+    code = "\n".join([*lines, f"launch.PROGRAMS['superlink'] = lambda: exec({stuck!r}, {{}})", "launch.main()"])
+    environment = {**os.environ, "ABOVEBOARD_PARENT_PID": str(parent.pid)}
+    orphan = Program([sys.executable, "-c", code, "superlink"], environment=environment, log=tmp_path / "orphan.log")
+    try:
+        assert wait_until(lambda: len(orphan.said().split()) == 2, seconds=20)
+        children = [int(pid) for pid in orphan.said().split()]
+        parent.stop()
+        assert orphan.wait(30) == -signal.SIGKILL
+        assert not any(_alive(child) for child in children)
+    finally:
+        orphan.stop()
+        parent.stop()
+
+
 def _alive(pid: int) -> bool:
     try:
         return psutil.Process(pid).status() != psutil.STATUS_ZOMBIE
