@@ -15,7 +15,7 @@ import threading
 import time
 from pathlib import Path
 
-from federated.deployment.processes import GRACE_SECONDS, MARK, kill_marked
+from federated.deployment.processes import GRACE_SECONDS, MARK, kill_marked, marked, wait_until
 
 PARENT = "ABOVEBOARD_PARENT_PID"  # in the environment: end when this process is gone
 
@@ -57,14 +57,24 @@ def clientapp() -> None:
 
 
 def _end_with(parent: int) -> None:
-    """When the parent is gone, end in order; and after a while, in which connections may still be open, at once."""
+    """Watch the parent; when it is gone, end."""
     import psutil
 
     while psutil.pid_exists(parent):
         time.sleep(0.5)
+    threading.Thread(target=_end, daemon=False).start()  # to its last line, even if the program ends meanwhile
+
+
+def _end() -> None:
+    """End in order; and after a while, in which connections may still be open, at once, with all that was started."""
+    marks = {os.environ[MARK]}
     os.kill(os.getpid(), signal.SIGTERM)
-    time.sleep(GRACE_SECONDS)
-    kill_marked({os.environ[MARK]})
+
+    def ended() -> bool:
+        return not threading.main_thread().is_alive() and len(marked(marks)) <= 1  # this process itself is left
+
+    if not wait_until(ended, seconds=GRACE_SECONDS):
+        kill_marked(marks)
 
 
 PROGRAMS = {"superlink": superlink, "supernode": supernode, "clientapp": clientapp}

@@ -92,14 +92,21 @@ def kill_marked(marks: set[str]) -> None:
     """Kill all that programs with these marks have started, and themselves: Flower's sit in sessions of their own."""
     import psutil
 
+    for process in sorted(marked(marks), key=lambda process: process.pid == os.getpid()):  # this one last
+        with contextlib.suppress(psutil.NoSuchProcess):
+            process.kill()
+
+
+def marked(marks: set[str]) -> list[Process]:
+    """The programs with these marks that run, and all that they have started."""
+    import psutil
+
     found = []
     for process in psutil.process_iter():
         with contextlib.suppress(psutil.Error, OSError):
             if process.environ().get(MARK) in marks:
                 found.append(process)
-    for process in sorted(found, key=lambda process: process.pid == os.getpid()):  # this one last
-        with contextlib.suppress(psutil.NoSuchProcess):
-            process.kill()
+    return found
 
 
 def _family(pid: int) -> list[Process]:
