@@ -1,9 +1,9 @@
 """Privacy: can it be told from the model who was in its training data, and is its promise kept?
 
 What it measures  Attacks on the finished model: membership inference by loss, by loss calibrated with a reference
-                  checkpoint, by Min-K%++ (language models), by quantile regression, and with reference models by LiRA
-                  and RMIA; each as area under the curve (AUC) and as share of training rows found at 1% and 0.1% false
-                  accusations. A bag of words that never asks the model guards the rows. Of a checkpoint with a
+                  checkpoint, by Min-K%++ (language models), by quantile regression, and with reference models by LiRA,
+                  RMIA and BaVarIA; each as area under the curve (AUC) and as share of training rows found at 1% and
+                  0.1% false accusations. A bag of words that never asks the model guards the rows. Of a checkpoint with a
                   privacy.json the sandwich: epsilon claimed above, epsilon betrayed by canaries below, the attack
                   between. Of a language model also what it writes on word for word, and personal data in it.
 How to read it    AUC 0.5 is guessing. An average hides a few rows that are known by heart: read the share at 0.1%. A
@@ -12,8 +12,8 @@ How to read it    AUC 0.5 is guessing. An average hides a few rows that are know
 How to mend it    `aboveboard train --private` bounds what any attack can tell; `aboveboard prepare` takes repeated rows
                   out; fewer epochs and more rows help without a promise.
 Source            Carlini et al. 2022, arXiv:2112.03570; Steinke, Nasr and Jagielski 2023, arXiv:2305.08846; Zarifzadeh
-                  et al. 2024, arXiv:2312.03262; Zhang et al. 2024, arXiv:2404.02936; Bertran et al. 2023,
-                  arXiv:2307.03694.
+                  et al. 2024, arXiv:2312.03262; Brännvall 2026, arXiv:2603.11799; Zhang et al. 2024, arXiv:2404.02936;
+                  Bertran et al. 2023, arXiv:2307.03694.
 """
 
 from __future__ import annotations
@@ -77,8 +77,8 @@ class PrivacyAuditOptions(Options):
     )
     reference_models: int = Field(
         0, ge=0, le=64, multiple_of=2,
-        description="models trained on halves of the rows for LiRA and RMIA, at least 4; needs --reference with the "
-        "base, and takes as long as so many trainings; 0: none",
+        description="models trained on halves of the rows for LiRA, RMIA and BaVarIA, at least 4; needs --reference "
+        "with the base, and takes as long as so many trainings; 0: none",
     )  # fmt: skip
     extraction_rows: int = Field(
         100, ge=0, description="training texts that a language model is asked to go on with; each costs a generation"

@@ -13,6 +13,7 @@ from privacy.attacks.likelihood_ratio import lira, rmia
 from privacy.attacks.quantile import FEWEST, features_of, quantile_scores
 from privacy.attacks.reference_models import joined, recipe, reference_signals
 from privacy.attacks.signals import Attackable, Signals, signals_of
+from privacy.attacks.variance_inference import bavaria
 
 if TYPE_CHECKING:
     from audit.subject import Subject
@@ -20,7 +21,7 @@ if TYPE_CHECKING:
     from core_model.data import Table
 
 LOSS, CALIBRATED, MIN_K, QUANTILE = "loss", "calibrated loss", "min-k%++", "quantile regression"
-LIRA, RMIA = "lira", "rmia"
+LIRA, RMIA, BAVARIA = "lira", "rmia", "bavaria"
 BEFOREHAND = (RMIA, CALIBRATED, LOSS)
 """The attack whose scores say who is most exposed: the first of these that could be run, whatever it finds."""
 SOURCES = {
@@ -30,6 +31,7 @@ SOURCES = {
     QUANTILE: "Bertran et al. 2023, arXiv:2307.03694",
     LIRA: "Carlini et al. 2022, arXiv:2112.03570",
     RMIA: "Zarifzadeh et al. 2024, arXiv:2312.03262",
+    BAVARIA: "Brännvall 2026, arXiv:2603.11799; the prior is fitted here (Smyth 2004)",
 }
 
 
@@ -148,7 +150,7 @@ def _with_references(
     elif subject.reference is None:
         because = "reference models start from the base of this checkpoint; --reference BASE supplies it"
     if because is not None or subject.reference is None:
-        return [Attack.not_run(name, str(because)) for name in (LIRA, RMIA)], 0, ()
+        return [Attack.not_run(name, str(because)) for name in (LIRA, RMIA, BAVARIA)], 0, ()
     options, how = recipe(subject.checkpoint.training_record, subject.task)
     found = reference_signals(
         joined(trial.members, trial.others), subject.task, base=subject.reference, options=options, models=models,
@@ -160,6 +162,7 @@ def _with_references(
     scores = {
         LIRA: lira(confidence, found.confidence, found.included),
         RMIA: rmia(-losses, -found.losses, found.included, population),
+        BAVARIA: bavaria(confidence, found.confidence, found.included),
     }
     note = (
         f"{models} reference models were trained from {subject.reference.name}, {how}, each on half of the rows on "

@@ -81,9 +81,9 @@ def test_too_few_held_out_rows_leave_a_rate_undecided_with_the_number_that_is_ne
 def test_attacks_without_what_they_need_say_what_supplies_it_and_leave_no_limit_open():
     found = run(planted(rows=80))
     assert "--reference" in one(found, AUC, attack="calibrated loss").reason
-    for attack in ("lira", "rmia"):
+    for attack in ("lira", "rmia", "bavaria"):
         assert "reference_models" in one(found, AUC, attack=attack).reason
-    assert {one(found, AUC, attack=a).limit for a in ("calibrated loss", "lira", "rmia")} == {None}
+    assert {one(found, AUC, attack=a).limit for a in ("calibrated loss", "lira", "rmia", "bavaria")} == {None}
     asked = run(planted(rows=80), reference_models=4)
     assert "--reference BASE" in one(asked, AUC, attack="lira").reason
 
