@@ -3,8 +3,8 @@
 What it measures  Attacks on the finished model: membership inference by loss, by loss calibrated with a reference
                   checkpoint, by Min-K%++ (language models), by quantile regression, and with reference models by LiRA,
                   RMIA and BaVarIA; each as area under the curve (AUC) and as share of training rows found at 1% and
-                  0.1% false accusations. A bag of words that never asks the model guards the rows. Of a checkpoint with a
-                  privacy.json the sandwich: epsilon claimed above, epsilon betrayed by canaries below, the attack
+                  0.1% false accusations. A bag of words that never asks the model guards the rows. Of a checkpoint with
+                  a privacy.json the sandwich: epsilon claimed above, epsilon betrayed by canaries below, the attack
                   between. Of a language model also what it writes on word for word, and personal data in it.
 How to read it    AUC 0.5 is guessing. An average hides a few rows that are known by heart: read the share at 0.1%. A
                   lower bound above the claim has found a bug; one near 0 proves little. An attack that fails shows
