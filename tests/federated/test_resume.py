@@ -8,9 +8,11 @@ import signal
 import subprocess
 import sys
 import time
+from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
+import torch
 
 from core_model.errors import CheckpointDamaged, OptionUnfit, OutputUnwritable
 from federated.options import PrivacyPromise
@@ -85,7 +87,16 @@ def test_clients_whose_budget_a_lost_round_has_spent_take_part_no_more(tmp_path,
     assert claim.epsilon <= 50 and claim.steps == 3 * 2  # three rounds of two steps were paid for, two of them counted
 
 
-def test_a_server_killed_at_any_moment_goes_on_to_the_same_bits(tmp_path):
+@pytest.fixture
+def one_thread() -> Iterator[None]:
+    """Sums over several threads may differ in their last bits from process to process."""
+    before = torch.get_num_threads()
+    torch.set_num_threads(1)
+    yield
+    torch.set_num_threads(before)
+
+
+def test_a_server_killed_at_any_moment_goes_on_to_the_same_bits(tmp_path, one_thread):
     options = {"rounds": 400, "local_steps": 1, "batch_size": 2}
     code = (
         "import sys; from pathlib import Path; from tests.federated import world; "
@@ -94,7 +105,7 @@ def test_a_server_killed_at_any_moment_goes_on_to_the_same_bits(tmp_path):
     )
     started = subprocess.Popen(
         [sys.executable, "-c", code, str(tmp_path / "m"), str(folder())],
-        env={**os.environ, "PYTHONPATH": str(Path.cwd())},
+        env={**os.environ, "PYTHONPATH": str(Path.cwd()), "OMP_NUM_THREADS": "1"},
     )
     state = FederationState(tmp_path / "m")
     until = time.monotonic() + 60
