@@ -66,33 +66,52 @@ class TokenScores:
 def membership_scores(
     bench: Workbench, start: Update, update: Update, rows: Sequence[int] | np.ndarray, *, head: Update | None = None
 ) -> MembershipScores:
-    """Both attacks on candidate rows; three passes through the model a row.
+    """All attacks on candidate rows, by one update; see `scores_of_each`."""
+    [found] = scores_of_each(bench, start, [update], rows, head=head)
+    return found
+
+
+def scores_of_each(
+    bench: Workbench,
+    start: Update,
+    updates: Sequence[Update],
+    rows: Sequence[int] | np.ndarray,
+    *,
+    head: Update | None = None,
+) -> list[MembershipScores]:
+    """All attacks on candidate rows, by each of the updates of a round.
+
+    A row's gradient is computed once for all of them: one gradient a row, and one more forward pass for each update.
 
     Args:
         bench: its rows are the candidates' pool.
-        start: the global model that the client began from.
-        update: what is seen: one client's, or the mean of all.
-        rows: indices of the bench's training examples.
+        start: the global model that the clients began from.
+        updates: what is seen: of one client each, or the mean of all.
+        rows: indices of the bench's rows.
     """
+    lengths = [norm(update) for update in updates]
     before, aligned, sketches = [], [], []
     with bench.loaded(start, head) as model:
         model.eval()
-        for loss, gradient in _row_gradients(bench, model, rows, update):  # one at a time: they are as long as a model
+        for loss, gradient in _row_gradients(bench, model, rows, start):  # one at a time: they are as long as a model
             before.append(loss)
-            aligned.append(gradient_alignment(update, gradient))
+            own = norm(gradient)
+            aligned.append([_cosine(u, gradient, length * own) for u, length in zip(updates, lengths, strict=True)])
             sketches.append(sketch(gradient))
-    with bench.loaded(add(start, update), head) as model:
-        model.eval()
-        after = _losses(bench, model, rows)
-    coefficients = gradient_attribution(sketch(update), np.array(sketches))
-    return MembershipScores(np.array(aligned), coefficients, np.array(before) - after)
+    found = []
+    for place, update in enumerate(updates):
+        with bench.loaded(add(start, update), head) as model:
+            model.eval()
+            after = _losses(bench, model, rows)
+        coefficients = gradient_attribution(sketch(update), np.array(sketches))
+        alignment = np.array([cosines[place] for cosines in aligned])
+        found.append(MembershipScores(alignment, coefficients, np.array(before) - after))
+    return found
 
 
 def gradient_alignment(update: Mapping[str, np.ndarray], gradient: Mapping[str, np.ndarray]) -> float:
     """Cosine of the update, turned round, with a gradient; 0 where either has no length."""
-    lengths = norm(update) * norm(gradient)
-    dot = sum(float(np.vdot(array.astype(np.float64), update[name])) for name, array in gradient.items())
-    return -dot / lengths if lengths > 0 else 0.0
+    return _cosine(update, gradient, norm(update) * norm(gradient))
 
 
 def sketch(update: Mapping[str, np.ndarray], width: int = SKETCH) -> np.ndarray:
@@ -135,6 +154,27 @@ def token_scores(update: Mapping[str, np.ndarray], start: Mapping[str, np.ndarra
     return TokenScores(moved, moved > ROUNDING * np.linalg.norm(weights, axis=1))
 
 
+def common_decay(update: Mapping[str, np.ndarray], start: Mapping[str, np.ndarray], *, name: str) -> float:
+    """The share by which weight decay alone moved an embedding, read from the update itself.
+
+    What `decay_of` computes for one client that nobody clips, an attacker can see in any update, a clipped or a
+    weighted one too, and in a sum: of tokens without a gradient all embeddings moved by one and the same share. It is
+    the median share of the quarter of tokens whose move is most nearly along their embedding.
+
+    Returns: 0 where hardly any token moved along its embedding; with every token in the batch it means nothing, and
+        takes nothing of what is seen away.
+    """
+    weights, moved = start[name].astype(np.float64), update[name].astype(np.float64)
+    squares = np.square(weights).sum(axis=1)
+    known = squares > 0
+    weights, moved, squares = weights[known], moved[known], squares[known]
+    if not len(squares):
+        return 0.0
+    shares = (weights * moved).sum(axis=1) / squares
+    aside = np.linalg.norm(moved - shares[:, None] * weights, axis=1) / np.sqrt(squares)
+    return float(np.median(shares[np.argsort(aside, kind="stable")[: max(len(shares) // 4, 1)]]))
+
+
 def decay_of(*, learning_rate: float, weight_decay: float, steps: int) -> float:
     """(1 - rate decay)^steps - 1: what is added to a weight that has no gradient, over the weight itself."""
     return float((1 - learning_rate * weight_decay) ** steps - 1)
@@ -153,7 +193,7 @@ def _row_gradients(
     parameters = {name: parameter for name, parameter in model.named_parameters() if name in like}
     for row in rows:
         model.zero_grad(set_to_none=True)
-        loss = _loss(bench, model, row)
+        loss = _loss(bench, model, int(row))
         loss.backward()
         gradient = {
             name: np.zeros(tuple(p.shape), np.float32) if p.grad is None else p.grad.detach().cpu().numpy()
@@ -167,11 +207,19 @@ def _losses(bench: Workbench, model: Any, rows: Sequence[int] | np.ndarray) -> n
     import torch
 
     with torch.inference_mode():
-        return np.array([float(_loss(bench, model, row)) for row in rows])
+        return np.array([float(_loss(bench, model, int(row))) for row in rows])
 
 
 def _loss(bench: Workbench, model: Any, row: int) -> Any:
+    """Mean loss of a row alone; over all of its windows, where the task cuts rows into several."""
     from core_model.training_step import to_device
 
-    batch = bench.task.batch(bench.task.training, np.array([row]))
-    return bench.task.loss(model, to_device(batch, bench.device), 0.0)
+    examples: Any = bench.task.training
+    origins = getattr(examples, "origins", None)
+    places = np.array([row]) if origins is None else np.flatnonzero(origins == row)
+    return bench.task.loss(model, to_device(bench.task.batch(examples, places), bench.device), 0.0)
+
+
+def _cosine(update: Mapping[str, np.ndarray], gradient: Mapping[str, np.ndarray], lengths: float) -> float:
+    dot = sum(float(np.vdot(array.astype(np.float64), update[name])) for name, array in gradient.items())
+    return -dot / lengths if lengths > 0 else 0.0
