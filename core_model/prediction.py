@@ -195,6 +195,22 @@ class Predictor:
         with self._one_at_a_time:
             return span_answers(self, questions, contexts)
 
+    def span_losses(
+        self, questions: Sequence[str], contexts: Sequence[str], answers: Sequence[tuple[int, int] | None]
+    ) -> np.ndarray:
+        """What each true answer costs: minus the log-probability of its span, as `answer` scores spans, in nats.
+
+        Args:
+            questions, contexts: (rows,).
+            answers: (rows,) first and last-but-one character of each answer in its context; None where it has none.
+        Returns: (rows,) float64; NaN where no window holds the whole answer.
+        Raises: as `answer`; ValueError when there are not as many answers as questions.
+        """
+        from core_model.prediction_span_losses import span_losses
+
+        with self._one_at_a_time:
+            return span_losses(self, questions, contexts, answers)
+
     def embedding_gradients(
         self,
         texts: Sequence[str],

@@ -115,6 +115,8 @@ def _reliability(alt: Any, rows: Rows, figure: Figure) -> Any:
 
 def _lines(alt: Any, rows: Rows, figure: Figure) -> Any:
     """Curves with bands; series differ in colour, dash and shape."""
+    if figure.scale == "log":
+        return _lines_on_log_axes(alt, rows, figure)
     ordinal = any(isinstance(row["x"], str) for row in rows)
     for row in rows:
         row["x"] = _label(row["x"]) if ordinal else row["x"]
@@ -126,16 +128,7 @@ def _lines(alt: Any, rows: Rows, figure: Figure) -> Any:
     base = alt.Chart(alt.Data(values=rows)).encode(x=x)
     y = {"y": _measure(alt, "y", figure.y_label, rows, ["y", "low", "high"], kind=alt.Y)}
     names = _series(rows)
-    dash = (
-        {
-            "strokeDash": alt.StrokeDash(
-                "series:N", title=None, scale=alt.Scale(domain=names, range=_cycle(DASHES, names))
-            )
-        }
-        if len(names) > 1
-        else {}
-    )
-    layers = [base.mark_line(strokeWidth=2).encode(**y, **_hue(alt, rows), **dash)]
+    layers = [base.mark_line(strokeWidth=2).encode(**y, **_hue(alt, rows), **_dash(alt, rows))]
     if any(row.get("low") is not None and row.get("high") is not None for row in rows):
         low = _measure(alt, "low", figure.y_label, rows, ["y", "low", "high"], kind=alt.Y)
         layers.insert(0, base.mark_area(opacity=0.16).encode(y=low, y2="high:Q", **_hue(alt, rows)))
@@ -144,6 +137,25 @@ def _lines(alt: Any, rows: Rows, figure: Figure) -> Any:
             base.mark_point(filled=True, size=42, opacity=1).encode(**y, **_hue(alt, rows), **_shape(alt, rows))
         )
     return alt.layer(*layers).properties(width=WIDTH - 60, height=260)
+
+
+def _lines_on_log_axes(alt: Any, rows: Rows, figure: Figure) -> Any:
+    """Curves of what lies above 0, with a mark at each power of ten."""
+    axes = {}
+    for name, title, kind in (("x", figure.x_label, alt.X), ("y", figure.y_label, alt.Y)):
+        values = [row[name] for row in rows]
+        low, high = min(values), max(values)
+        if low == high:
+            low, high = low / 10, high * 10
+        powers = [10.0**power for power in range(math.ceil(math.log10(low)), math.floor(math.log10(high)) + 1)]
+        axes[name] = kind(
+            f"{name}:Q",
+            title=one_line(title, longest=120) or None,
+            scale=alt.Scale(type="log", domain=[low, high], nice=False),
+            axis=alt.Axis(values=powers, format="~g") if len(powers) > 1 else alt.Axis(tickCount=4, format="~g"),
+        )
+    lines = alt.Chart(alt.Data(values=rows)).encode(**axes).mark_line(strokeWidth=2)
+    return lines.encode(**_hue(alt, rows), **_dash(alt, rows)).properties(width=WIDTH - 60, height=320)
 
 
 def _heatmap(alt: Any, rows: Rows, figure: Figure) -> Any:
@@ -202,6 +214,8 @@ def _readable(figure: Figure, *, text: Sequence[str], numbers: Sequence[str], op
         if any(row[name] is None for name in numbers) or any(raw.get(name) is None for name in text):
             continue
         row.update({name: value if (value := _finite(raw[name])) is not None else str(raw[name]) for name in text})
+        if figure.scale == "log" and not all(isinstance(row[name], int | float) and row[name] > 0 for name in "xy"):
+            continue
         row["series"] = _label(raw["series"]) if raw.get("series") is not None else ""
         rows.append(row)
     if not rows:
@@ -252,6 +266,14 @@ def _hue(alt: Any, rows: Rows) -> dict[str, Any]:
         return {"color": alt.value(COLOURS[0])}
     scale = alt.Scale(domain=names, range=_cycle(COLOURS, names))
     return {"color": alt.Color("series:N", title=None, scale=scale)}
+
+
+def _dash(alt: Any, rows: Rows) -> dict[str, Any]:
+    names = _series(rows)
+    if len(names) < 2:
+        return {}
+    scale = alt.Scale(domain=names, range=_cycle(DASHES, names))
+    return {"strokeDash": alt.StrokeDash("series:N", title=None, scale=scale)}
 
 
 def _shape(alt: Any, rows: Rows) -> dict[str, Any]:

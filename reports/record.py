@@ -139,6 +139,7 @@ class Figure(Part):
     caption: str = Field(description="one sentence that says the result")
     x_label: str = ""
     y_label: str = ""
+    scale: Literal["linear", "log"] = Field("linear", description="of both axes of `lines`; log draws what is above 0")
     rows: list[dict[str, Scalar]]
     volatile: bool = False
 

@@ -240,7 +240,7 @@ def windows_of(data: Table, tokenizer: PreTrainedTokenizerBase, length: int) -> 
         )  # fmt: skip
         of_row = found["overflow_to_sample_mapping"]
         cut += int((np.bincount(of_row, minlength=len(chunk)) > 1).sum())
-        spans = [_place(text, reference) for text, reference in zip(texts, wanted, strict=True)]
+        spans = [place_of_answer(text, reference) for text, reference in zip(texts, wanted, strict=True)]
         strange += [row + i + 1 for i, span in enumerate(spans) if span is None]
         for window, own in enumerate(of_row):
             span = spans[own]
@@ -279,7 +279,7 @@ def _unlearnable(data: Table, rows: Sequence[int]) -> DataDamaged:
     )
 
 
-def _place(context: str, reference: str) -> tuple[int, int] | None:
+def place_of_answer(context: str, reference: str) -> tuple[int, int] | None:
     """First and last-but-one character of the first acceptable answer that stands in the context."""
     for answer in answers_of(reference):
         start = context.find(answer.strip())

@@ -1,7 +1,7 @@
 """What an attacker reads off a model for each row: what its truth costs, and how sure the model is of it.
 
-A row's truth is its label, what should be written for it, or the text itself. One question a row is asked; every attack
-is arithmetic on the answers.
+A row's truth is its label, what should be written for it, the span that answers it, or the text itself. One question a
+row is asked; every attack is arithmetic on the answers.
 """
 
 from __future__ import annotations
@@ -20,7 +20,14 @@ from privacy.attacks.min_k import min_k_plus_plus
 if TYPE_CHECKING:
     from core_model.data import Table
 
-ATTACKABLE = (Task.CLASSIFICATION, Task.LANGUAGE_MODELING, Task.TRANSLATION, Task.SUMMARIZATION)
+ATTACKABLE = (
+    Task.CLASSIFICATION,
+    Task.LANGUAGE_MODELING,
+    Task.TRANSLATION,
+    Task.SUMMARIZATION,
+    Task.QUESTION_ANSWERING,
+)
+SUREST = 1e-12  # nats: of a loss below it, as rounding leaves it, confidence would be without end
 
 
 class Attackable(Protocol):
@@ -36,6 +43,12 @@ class Attackable(Protocol):
 
     def token_scores(self, texts: Sequence[str], targets: Sequence[str] | None = None) -> TokenScores:
         """How well each token was foreseen."""
+        ...
+
+    def span_losses(
+        self, questions: Sequence[str], contexts: Sequence[str], answers: Sequence[tuple[int, int] | None]
+    ) -> np.ndarray:
+        """What each true answer costs."""
         ...
 
 
@@ -67,6 +80,8 @@ def signals_of(predictor: Attackable, table: Table, task: Task) -> Signals:
         tokens = predictor.token_scores(table.texts)
         losses = _per_token(_sums(tokens), np.diff(tokens.starts))
         return Signals(losses, -losses, min_k_plus_plus(tokens))
+    if task is Task.QUESTION_ANSWERING:
+        return _of_reader(predictor, table)
     if task in ATTACKABLE and table.references is not None:
         scores = predictor.score(table.texts, table.references)
         losses = _per_token(scores.nll, scores.tokens)
@@ -82,6 +97,18 @@ def _of_classifier(logits: np.ndarray, targets: np.ndarray) -> Signals:
     others = logits.copy()
     others[rows, targets] = -np.inf
     return Signals(logsumexp(logits, axis=1) - of_truth, of_truth - logsumexp(others, axis=1))
+
+
+def _of_reader(predictor: Attackable, table: Table) -> Signals:
+    """A span is one of many, as a class is: the same confidence. NaN where no window holds the whole answer."""
+    from core_model.tasks.question_answering import place_of_answer
+
+    contexts, answers = table.pairs, table.references
+    assert contexts is not None and answers is not None  # noqa: S101 - such a table has both
+    spans = [place_of_answer(context, answer) for context, answer in zip(contexts, answers, strict=True)]
+    losses = predictor.span_losses(table.texts, contexts, spans)
+    sure = np.maximum(losses, SUREST)
+    return Signals(losses, -sure - np.log(-np.expm1(-sure)))
 
 
 def _sums(tokens: TokenScores) -> np.ndarray:

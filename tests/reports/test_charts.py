@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+from itertools import pairwise
 from pathlib import Path
 from xml.etree import ElementTree
 
@@ -133,3 +134,18 @@ def test_ids_of_two_drawings_never_meet():
     a, b = (set(re.findall(r' id="([^"]+)"', draw(figure(name, "heatmap", rows)))) for name in ("one", "two"))
     assert a
     assert a.isdisjoint(b)
+
+
+def test_on_log_axes_powers_of_ten_are_evenly_apart_and_what_is_not_above_zero_is_left_out():
+    rows = [{"x": 10.0**-power, "y": 10.0**-power, "series": "a"} for power in (3, 2, 1, 0)]
+    drawn = draw(figure("h", "lines", [{"x": 0.0, "y": 0.5}, *rows], scale="log"))
+    assert {"0.001", "0.01", "0.1", "1"} <= set(words_of(drawn))
+    [path] = [d for d in re.findall(r' d="(M[^"]+)"', drawn) if d.count("L") == 3]
+    places = [tuple(map(float, pair.split(","))) for pair in re.split("[ML]", path)[1:]]
+    for axis in (0, 1):
+        steps = [b[axis] - a[axis] for a, b in pairwise(places)]
+        assert max(steps) == pytest.approx(min(steps), abs=0.1) and abs(steps[0]) > 50
+
+
+def test_one_value_alone_is_drawn_on_log_axes():
+    assert draw(figure("h", "lines", [{"x": 0.01, "y": 0.01}, {"x": 0.01, "y": 0.01}], scale="log")).startswith("<svg")

@@ -99,6 +99,7 @@ def planned_passes(size: Size, options: PrivacyAuditOptions) -> Mapping[str, int
     names = {
         Task.CLASSIFICATION: ("data", "training data" if everybody else "members"),
         Task.LANGUAGE_MODELING: ("tokens of data", "tokens of members"),
+        Task.QUESTION_ANSWERING: ("true answers", "true answers of members"),
     }.get(size.task, ("references", "references of members"))
     passes = {names[0]: others, names[1]: members}
     if options.reference_models:

@@ -40,17 +40,14 @@ def _curves(attacks: Sequence[Attack]) -> Figure:
     rows: list[dict[str, Scalar]] = []
     for attack in attacks:
         points = roc(*scored(attack)).on_log_axes()
-        rows += [
-            {"x": round(log10(x), 4), "y": round(log10(y), 4), "series": attack.name, "fpr": x, "tpr": y}
-            for x, y in thinned(points)
-        ]
+        rows += [{"x": round(x, 7), "y": round(y, 7), "series": attack.name} for x, y in thinned(points)]
     if rows:
         least = min(float(row["x"]) for row in rows if isinstance(row["x"], float))
-        rows += [{"x": x, "y": x, "series": "guessing", "fpr": 10**x, "tpr": 10**x} for x in (least, 0.0)]
+        rows += [{"x": x, "y": x, "series": "guessing"} for x in (least, 1.0)]
     return Figure(
         id="privacy-roc", kind="lines", title="Training rows found against held-out rows accused, logarithmic axes",
-        caption="-2 is 1%, -3 is 0.1%: a leak of a few rows shows on the left, above guessing.",
-        x_label="log10 of the false-positive rate", y_label="log10 of the true-positive rate", rows=rows,
+        caption="A leak of a few rows shows on the left, above guessing: 0.01 is 1% of false accusations.",
+        x_label="false-positive rate", y_label="true-positive rate", scale="log", rows=rows,
     )  # fmt: skip
 
 

@@ -215,8 +215,7 @@ def test_figures_are_drawn_on_logarithmic_axes_with_guessing_beside_them():
     assert {row["label"] for row in areas.rows} == {"loss", "quantile regression"}
     guessing = [row for row in curves.rows if row["series"] == "guessing"]
     assert len(guessing) == 2 and all(row["x"] == row["y"] for row in guessing)
-    for row in curves.rows:
-        assert row["fpr"] == pytest.approx(10 ** row["x"], rel=1e-3) and row["y"] <= 0
+    assert curves.scale == "log" and all(0 < row[axis] <= 1 for row in curves.rows for axis in "xy")
     assert len(curves.rows) <= 2 * 61 + 2
 
 
@@ -239,7 +238,7 @@ def test_limits_name_whose_they_are():
 def test_what_it_needs_and_has_no_form_for():
     plugin = plugin_of(privacy)
     assert plugin.needs == {Need.LABELS, Need.TRAINING_DATA}
-    assert Task.QUESTION_ANSWERING not in plugin.tasks
+    assert Task.MASKED_LANGUAGE_MODELING not in plugin.tasks
     writing = plugin.forward_passes(
         Size(rows=50, training_rows=500, classes=0, task=Task.LANGUAGE_MODELING),
         PrivacyAuditOptions(extraction_rows=20, reference_models=4),

@@ -162,3 +162,29 @@ def test_a_language_model_that_learnt_its_texts_writes_them_on_addresses_and_all
         assert one(sick, AUC, attack=attack).interval[0] > 0.5
     assert one(found["base"], "extraction_rate", rows="training").value == 0
     assert not {"privacy-verbatim-extraction", "privacy-personal-data"} & ids(found["base"])
+
+
+def questions(count: int, seed: int) -> Table:
+    """Questions that do not say which word of the context is asked for: what is answered right is known by heart."""
+    random = np.random.default_rng(seed)
+    contexts = [" ".join(random.choice(WORDS, 10, replace=False)) for _ in range(count)]
+    return Table.from_rows(
+        name="planted", texts=[f"which {random.choice(WORDS)} ?" for _ in range(count)], pairs=contexts,
+        references=[str(random.choice(context.split())) for context in contexts], text_column="question",
+        pair_column="context", reference_column="answer", synthetic=True,
+    )  # fmt: skip
+
+
+def test_a_reader_that_learnt_its_answers_by_heart_is_caught_and_its_healthy_twin_is_not(tmp_path) -> None:
+    training, held_out = questions(60, 0), questions(120, 1)
+    found = {}
+    for name, epochs, rate in (("by heart", 60, 3e-3), ("healthy", 1, 1e-4)):
+        options = TrainingOptions(
+            task=Task.QUESTION_ANSWERING, epochs=epochs, batch_size=20, learning_rate=rate, dropout=0.0
+        )
+        train(options, data=training, architecture=SHAPES[Task.QUESTION_ANSWERING], out=tmp_path / name)
+        found[name] = run(subject(tmp_path / name, training, held_out))
+    assert one(found["by heart"], AUC, attack="loss").interval[0] > 0.6
+    assert "privacy-membership-inference" in ids(found["by heart"])
+    low, high = one(found["healthy"], AUC, attack="loss").interval
+    assert low <= 0.5 <= high

@@ -60,7 +60,27 @@ def test_of_a_translator_they_are_nats_a_token_of_the_target():
     assert found.losses == approx([1.5, 3.0]) and found.min_k is None
 
 
+def test_of_a_reader_they_are_the_loss_of_the_true_span_and_the_logit_of_its_probability():
+    losses = np.array([0.3, 2.0, np.nan, 0.0])
+    asked = []
+
+    class Reader(Model):
+        def span_losses(self, questions, contexts, answers):
+            asked.extend(answers)
+            return losses
+
+    table = Table.from_rows(
+        name="planted", texts=["who"] * 4, pairs=["the king said so"] * 4, synthetic=True,
+        references=["king", '["queen", "the king"]', "queen", "so"],
+    )  # fmt: skip
+    found = signals_of(Reader(), table, Task.QUESTION_ANSWERING)
+    assert asked == [(4, 8), (0, 8), None, (14, 16)]
+    assert found.losses == approx(losses, nan_ok=True) and found.min_k is None
+    assert found.confidence[:2] == approx(logit(np.exp(-losses[:2])))
+    assert np.isnan(found.confidence[2]) and np.isfinite(found.confidence[3])
+
+
 def test_a_task_without_a_probability_of_its_truth_is_refused():
     table = Table.from_rows(name="planted", texts=["a"], pairs=["b"], references=["c"], synthetic=True)
-    with pytest.raises(TaskUnfit, match="question-answering"):
-        signals_of(Model(), table, Task.QUESTION_ANSWERING)
+    with pytest.raises(TaskUnfit, match="feature-extraction"):
+        signals_of(Model(), table, Task.FEATURE_EXTRACTION)
