@@ -11,6 +11,7 @@ import numpy as np
 
 from federated.arrays import Update, to_record
 from federated.departure import arrive
+from federated.kept_updates import FromClient, Seen
 from federated.options import FederationOptions, LocalOptions
 from federated.proof import code_sha256
 from federated.roster import Member
@@ -36,6 +37,7 @@ class Exchanged:
         rejected: clients that were asked and are not, with the reason.
         loss: mean training loss over the counted clients' rows; None where it is not told.
         details: for the record, such as what a secure sum says of itself.
+        seen: what the server knows of the counted clients' updates.
     """
 
     replies: list[Message]
@@ -43,6 +45,7 @@ class Exchanged:
     rejected: list[Rejection]
     loss: float | None
     details: dict[str, Any] = field(default_factory=dict)
+    seen: Seen = ()
 
 
 @dataclass(frozen=True)
@@ -70,6 +73,7 @@ def exchange_plainly(grid: RoundGrid, asked: Asked, options: FederationOptions, 
         counted=[answer.client for answer in answers],
         rejected=rejected,
         loss=None if promise.hides_losses else mean_loss(answers),
+        seen=[FromClient(answer.client, answer.update, answer.rows) for answer in answers],
     )
 
 

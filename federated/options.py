@@ -91,6 +91,9 @@ class FederationOptions(Frozen):
     compress: str | None = Field(None, description="int8 or top-k:SHARE, with error feedback")
     secure: bool = Field(False, description="the server sees the sum of the updates alone (SecAgg+)")
     private: PrivacyPromise | None = Field(None, description="a promise of differential privacy")
+    keep_updates: bool = Field(
+        False, description="keep what the server saw of every round in updates/: as sensitive as the rows"
+    )
     country: str = Field("WORLD", description="whose electricity, ISO 3166 alpha-3; WORLD is the world's average")
 
     @field_validator("partition")
@@ -144,8 +147,12 @@ class FederationOptions(Frozen):
         return self.malicious / self.clients if self.malicious else 0.2
 
     def that_change_weights(self) -> dict[str, Any]:
-        """The options that a resumed run must share with the run that it resumes."""
-        return self.model_dump(mode="json", exclude={"country", "deadline"})
+        """The options that a resumed run must share with the run that it resumes.
+
+        Updates of rounds that are over cannot be kept any more; so a run keeps those of all its rounds, or of none.
+        """
+        unkept = {"keep_updates"} if not self.keep_updates else set()
+        return self.model_dump(mode="json", exclude={"country", "deadline"} | unkept)
 
 
 class RecordPrivacy(Frozen):

@@ -31,7 +31,8 @@ class FederatedRecord(Frozen):
         partition: the scheme, and each client's number, name, rows, held-out rows and label counts; null where they
             are not told.
         rounds: for each round who was asked and who counts, who was rejected and why, training loss, length of the
-            step, bytes down and up (of the serialized messages), evaluations, seconds.
+            step, bytes down and up (of the serialized messages), evaluations, seconds; where updates are kept, under
+            "kept" the sha256 of each of the round's files in updates/.
         bytes_down, bytes_up: over all rounds; null, with who took part, where a promise rests on nobody's knowing.
         evaluation, clients_evaluation: after the last round.
         ended: "the last round", or why it ended before.

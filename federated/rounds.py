@@ -23,6 +23,7 @@ from federated.arrays import Update, add, norm, to_record
 from federated.client_evaluations import read_evaluations, shortened, summary
 from federated.evaluation import evaluate_server
 from federated.exchange import Asked, Exchanged, exchange_plainly
+from federated.kept_updates import begin_keeping, write_round
 from federated.ledger import NAME as LEDGER
 from federated.options import FederationOptions, LocalOptions
 from federated.promised import promise_of
@@ -102,6 +103,8 @@ class Rounds:
         self.options, self.bench, self.roster, self.grid = options, bench, roster, grid
         self.state, self.identity, self.meter, self.tell, self.stop = state, identity, meter, tell, stop
         self.progressed, self.model = progressed, model
+        self.out = state.folder.parent
+        begin_keeping(self.out, progressed.round)
         self.attempts = Attempts(state.folder)
         shares = fewest_survivors(options) if options.secure else None
         self.promise = promise_of(options, ledger=state.folder / LEDGER, shares=shares)
@@ -132,6 +135,11 @@ class Rounds:
         local = self.promise.local(local_options(self.options, number))
         exchanged = self._exchange(view, number, members, local)
         self._require_enough(number, members, exchanged)
+        kept = (
+            {"kept": write_round(self.out, number, start=self.model, seen=exchanged.seen)}
+            if self.options.keep_updates
+            else {}
+        )
         step = aggregate(self.strategy, number, exchanged.replies)
         self.model = add(self.model, step)
         # With personal heads the global model answers with the head that it began with: nothing to measure there.
@@ -152,6 +160,7 @@ class Rounds:
                 "clients_evaluation": on_clients,
                 "seconds": time.monotonic() - begun,
                 **exchanged.details,
+                **kept,
             }
         )
         self._set_down()

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 from core_model.files import write_atomically
 from federated.exchange import Asked, Exchanged, as_reply
+from federated.kept_updates import FromAll
 from federated.options import FederationOptions
 from federated.proof import KEY as PROOF
 from federated.proof import Proof, check, code_sha256
@@ -89,15 +90,17 @@ def exchange_securely(grid: RoundGrid, asked: Asked, options: FederationOptions,
     members = {member.node: member for member in asked.members}
     promise.seen({members[node].number: Proof.of_record(proof) for node, proof in found.proofs.items()})
     step = promise.step_of_sum(found.update_sum, found.weight_sum, len(found.survivors))
+    counted = sorted(members[node].number for node in found.survivors)
     return Exchanged(
         replies=[as_reply(step, 1.0)],
-        counted=sorted(members[node].number for node in found.survivors),
+        counted=counted,
         rejected=[
             Rejection(members[lost.node].number, members[lost.node].name, f"{lost.stage}: {lost.reason}")
             for lost in sorted(found.dropped, key=lambda lost: members[lost.node].number)
         ],
         loss=None if promise.hides_losses else found.metrics.get("train_loss"),
         details={"secure": _details(found)},
+        seen=FromAll(found.update_sum, found.weight_sum, tuple(counted)),
     )
 
 

@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from core_model.errors import OptionUnfit
-from federated import client_promise
+from federated import client_promise, kept_updates
 from federated import update_compression as compression
 from federated.arrays import Update, of_record
 from federated.environment import quiet_flower
@@ -32,6 +32,7 @@ def refuse_unfit(options: FederationOptions) -> None:
     Raises: OptionUnfit, with the reason.
     """
     compression.refuse_unfit(options)
+    kept_updates.refuse_unfit(options)
     if options.private is not None and options.private.unit == "client":
         client_promise.refuse_unfit(options)
     if options.strategy not in MEANS:

@@ -54,6 +54,8 @@ FLAGS: dict[str, list[Callable[[Command], Command]]] = {
         click.option("--compress", metavar="int8|top-k:X", help="Compressed updates, with error feedback."),
         click.option("--secure", is_flag=True, default=None,
                      help="Secure aggregation: the server sees the sum of the updates alone."),
+        click.option("--keep-updates", is_flag=True, default=None,
+                     help="Keep in --out what the server saw of every round: as sensitive as the rows."),
     ],
     "Privacy": [
         click.option("--private", is_flag=True, help="Train under a promise of differential privacy."),
