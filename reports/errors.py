@@ -11,6 +11,8 @@ ReportError (2)        the command line answers with this exit code
 ├── AttestationsUnfit  attestations that are broken, or were given for another checkpoint
 ├── ReviewUnfit        a review queue that is broken, or whose decisions cannot be counted
 ├── FormatUnknown      there is no format of this name
+├── LanguageUnknown    the report's texts are not there in this language
+├── CatalogueUnfit     a catalogue of texts that is broken, or whose placeholders do not fit
 └── LibraryMissing     a format needs a package that is not installed
 """
 
@@ -58,6 +60,14 @@ class FigureUnfit(ReportError):
 
 class FormatUnknown(ReportError):
     """There is no format of this name."""
+
+
+class LanguageUnknown(ReportError):
+    """The report's texts are not there in this language."""
+
+
+class CatalogueUnfit(ReportError):
+    """A catalogue of texts that cannot be used."""
 
 
 class FrameworkUnknown(ReportError):

@@ -2,13 +2,17 @@
 
 A value is shown to two significant digits of its interval's half-width (0.1463 with [0.101, 0.191] is 0.146), so that
 value and bounds line up and nobody reads noise. Without an interval: three significant digits; counts in full.
+Separators are those of the language that is spoken (`reports.language`); the digits are the same in each.
 Source of the rule: JCGM 100:2008 (GUM), 7.2.6: at most two significant digits of the uncertainty.
 """
 
 from __future__ import annotations
 
 from collections.abc import Sequence
+from decimal import Decimal
 from math import floor, isfinite, log10
+
+from reports.language import _, decimal
 
 ABSENT = "\u2013"  # an en dash; beside it always stands the reason
 _TIMES = "\u00d7"
@@ -27,17 +31,14 @@ def number(value: float | None, *, decimals: int | None = None) -> str:
     if value is None:
         return ABSENT
     if value == 0:
-        return "0" if decimals is None or decimals > _MOST_DECIMALS else f"{0:.{decimals}f}"
+        return "0" if decimals is None or decimals > _MOST_DECIMALS else decimal(f"{0:.{decimals}f}")
     if decimals is None:
         if float(value).is_integer() and abs(value) < 1e15:
-            return f"{int(value):,}".replace("-", "\u2212")
+            return _signed(str(int(value)))
         decimals = decimals_for(value, None)
-    if decimals > _MOST_DECIMALS or abs(value) >= 1e15:
+    if _in_powers(value, decimals):
         return _power(value)
-    text = f"{value:,.{decimals}f}"
-    if text.startswith("-") and not text.strip("-0.,"):
-        text = text[1:]  # no negative zero
-    return text.replace("-", "\u2212")
+    return _signed(f"{value:.{decimals}f}")
 
 
 def measured(value: float | None, interval: tuple[float, float] | None) -> tuple[str, str]:
@@ -46,38 +47,34 @@ def measured(value: float | None, interval: tuple[float, float] | None) -> tuple
         return ABSENT, ABSENT
     if interval is None:
         return number(value), ABSENT
-    if interval[0] == interval[1]:
-        return number(value), f"{number(interval[0])} to {number(interval[1])}"
-    decimals = decimals_for(value, interval)
-    low, high = interval
-    return number(value, decimals=decimals), f"{number(low, decimals=decimals)} to {number(high, decimals=decimals)}"
+    decimals = None if interval[0] == interval[1] else decimals_for(value, interval)
+    low, high = (number(bound, decimals=decimals) for bound in interval)
+    return number(value, decimals=decimals), _("%(low)s to %(high)s", low=low, high=high)
 
 
 def cell(value: object) -> str | None:
     """A number of a data table in at most four significant digits; None for what is not a number."""
     if isinstance(value, bool) or not isinstance(value, int | float):
         return None
-    if value == 0 or float(value).is_integer():
-        return number(value)
-    text = number(value, decimals=max(0, 3 - floor(log10(abs(value)))))
-    return text.rstrip("0").rstrip(".") if "." in text and _TIMES not in text else text
+    return number(value, decimals=_cell_decimals(value))
 
 
 def aligned(values: Sequence[object]) -> list[str | None]:
     """`cell` of each value of one column; where fractions are among them, with the same number of decimals."""
-    texts = [cell(value) for value in values]
-    plain = [text for text in texts if text and _TIMES not in text]
-    decimals = max((len(text.partition(".")[2]) for text in plain), default=0)
+    numbers = [value for value in values if not isinstance(value, bool) and isinstance(value, int | float)]
+    decimals = max((_cell_decimals(value) or 0 for value in numbers if not _cell_in_powers(value)), default=0)
     return [
-        number(value, decimals=decimals) if decimals and text in plain and isinstance(value, int | float) else text
-        for value, text in zip(values, texts, strict=True)
+        number(value, decimals=decimals)
+        if decimals and cell(value) is not None and isinstance(value, int | float) and not _cell_in_powers(value)
+        else cell(value)
+        for value in values
     ]
 
 
 def duration(seconds: float) -> str:
     """Seconds as people say them: "0.42 s", "48 s", "6 min 10 s", "2 h 5 min"."""
     if seconds < 10:
-        return f"{seconds:.2g} s" if seconds else "0 s"
+        return f"{decimal(format(Decimal(f'{seconds:.2g}'), 'f'))} s" if seconds else "0 s"
     whole = round(seconds)
     if whole < 60:
         return f"{whole} s"
@@ -86,7 +83,32 @@ def duration(seconds: float) -> str:
     return f"{whole // 3600} h {whole % 3600 // 60} min"
 
 
+def _cell_decimals(value: float) -> int | None:
+    """How many decimals `cell` shows: four significant digits, without the zeros at their end; None for a count."""
+    if value == 0 or float(value).is_integer():
+        return None
+    decimals = max(0, 3 - floor(log10(abs(value))))
+    if _in_powers(value, decimals):
+        return decimals
+    return len(f"{value:.{decimals}f}".rstrip("0").partition(".")[2])
+
+
+def _cell_in_powers(value: float) -> bool:
+    return _in_powers(value, _cell_decimals(value) or 0)
+
+
+def _in_powers(value: float, decimals: int) -> bool:
+    """Whether a power of ten is easier to read."""
+    return value != 0 and (decimals > _MOST_DECIMALS or abs(value) >= 1e15)
+
+
+def _signed(digits: str) -> str:
+    """With separators and a real minus sign; no negative zero."""
+    negative = digits.startswith("-") and bool(digits.strip("-0."))
+    return ("\u2212" if negative else "") + decimal(digits.removeprefix("-"))
+
+
 def _power(value: float) -> str:
     mantissa, exponent = f"{value:.2e}".split("e")
     superscript = str(int(exponent)).translate(str.maketrans("-0123456789", "⁻⁰¹²³⁴⁵⁶⁷⁸⁹"))
-    return f"{mantissa} {_TIMES} 10{superscript}".replace("-", "\u2212")
+    return f"{_signed(mantissa)} {_TIMES} 10{superscript}"
