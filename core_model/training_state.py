@@ -197,7 +197,9 @@ def refuse_other_run(was: Mapping[str, Any], now: Mapping[str, Any], *, where: P
         flag = "--" + name.removesuffix("_sha256").replace("_", "-").replace("evaluation-data", "eval-data")
         value = was.get(name)
         mend = f"{flag} {value}" if not name.endswith("sha256") and value is not None else f"the same {flag} as before"
-        if value is None:
+        if value is True:  # a switch
+            mend = f"{flag}, as before"
+        if value is None or value is False:
             mend = f"leave {flag} out, as before"
         raise OptionUnfit(
             f"{where} holds a run with {name} = {value}; now it is {now.get(name)}",

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -15,6 +16,7 @@ from audit.commands.option_groups import grouped
 if TYPE_CHECKING:
     from federated.record import FederatedRecord
     from federated.result import FederatedResult
+    from federated.run_settings import RunSettings
 
 COLUMNS = ("text_column", "pair_column", "label_column", "reference_column", "encoding")
 
@@ -59,12 +61,14 @@ PARTS = {
     show_default=True,
     help="What runs the clients; the same seed gives the same weights.",
 )
+@click.option("--with-solo", is_flag=True, help="Then train each client alone, in --out/solo, to compare with.")
+@click.option("--with-pooled", is_flag=True, help="Then train on all rows in one place, in --out/pooled.")
 @click.option("--resume", is_flag=True, help="Go on with the run that was interrupted in --out.")
 @federation_options
 @json_option
 def federate(
     *, base: str, data: str, eval_data: str | None, out: Path, task: str, labels: str | None, engine: str,
-    resume: bool, as_json: bool, **flags: Any,
+    with_solo: bool, with_pooled: bool, resume: bool, as_json: bool, **flags: Any,
 ) -> None:  # fmt: skip
     """Train one model across clients that keep their rows.
 
@@ -72,6 +76,11 @@ def federate(
     and `aboveboard federate join`. Leaves a standard Hugging Face folder in --out, with federated_record.json: who took
     part, what travelled, what was not believed. A run that was interrupted, or killed, goes on with --resume and ends
     with the same weights. Every option: docs/federated.md.
+
+    --with-solo and --with-pooled train what the federation is held against by `aboveboard audit --only collaboration`:
+    each client alone, and all rows in one place, as long as a client trains. --keep-updates keeps what the server saw
+    of every round, which tells what each client contributed; it is as sensitive as the rows, and the privacy audit
+    measures how much it gives away.
 
     \b
     Examples:
@@ -85,6 +94,8 @@ def federate(
       aboveboard federate --base ./encoder --data train.jsonl --clients 100 --participation 0.1 \\
           --private --epsilon 8 --out ./federated
       aboveboard federate --base ./encoder --data train.jsonl --clients 10 --secure --out ./federated
+      aboveboard federate --base ./encoder --data train.jsonl --partition column:site --keep-updates \\
+          --with-solo --with-pooled --out ./federated
       aboveboard federate --base ./encoder --data train.jsonl --clients 10 --resume --out ./federated
     """
     columns = {name: flags.pop(name) for name in COLUMNS}
@@ -93,6 +104,7 @@ def federate(
     classes = tuple(filter(None, (name.strip() for name in (labels or "").split(","))))
 
     from core_model.settings import checked
+    from federated.baselines import refuse_unfit
     from federated.run_settings import RunSettings
     from federated.simulation import simulate
     from federated.state import FederationState
@@ -103,24 +115,55 @@ def federate(
         RunSettings, {"federation": options, "base": base, "data": data, "columns": columns, "labels": classes},
         where="the command line", write="--{key} ...",
     )  # fmt: skip
+    refuse_unfit(options, out, solo=with_solo, pooled=with_pooled, resume=resume)
+    result: FederatedResult | None = None
     try:
-        result: FederatedResult = simulate(
+        result = simulate(
             settings, out=out, evaluation=eval_data, engine=engine, resume=resume,  # type: ignore[arg-type]
             tell=lambda told: click.echo(line(told), err=True),
             notice=lambda said: click.echo(terminal_text(said), err=True),
         )  # fmt: skip
+        compared = _train_baselines(settings, result, solo=with_solo, pooled=with_pooled, resume=resume)
     except KeyboardInterrupt:
-        click.echo(
-            "interrupted; the rounds that were done are saved: go on with the same command and --resume"
-            if FederationState(out).exists
-            else "interrupted before the first round was done; nothing is lost",
-            err=True,
-        )
+        if result is not None:
+            said = "interrupted; the federated model is done: the same command and --resume train what is missing"
+        elif FederationState(out).exists:
+            said = "interrupted; the rounds that were done are saved: go on with the same command and --resume"
+        else:
+            said = "interrupted before the first round was done; nothing is lost"
+        click.echo(said, err=True)
         click.get_current_context().exit(130)
     if as_json:
-        print_json({"checkpoint": str(result.path), **result.record.model_dump(mode="json")})
+        print_json({"checkpoint": str(result.path), **compared, **result.record.model_dump(mode="json")})
     else:
-        _tell_result(result, data=data, eval_data=eval_data)
+        _tell_result(result, data=data, eval_data=eval_data, compared=compared)
+
+
+def _train_baselines(
+    settings: RunSettings, result: FederatedResult, *, solo: bool, pooled: bool, resume: bool
+) -> dict[str, Any]:
+    """Train what the federation is held against.
+
+    Returns: "solo" and "pooled", with the folders that are there, where they were asked for.
+    """
+    from audit.commands.train_progress import progress_shown
+    from federated.baselines import SOLO, train_baselines
+    from reports.text import terminal_text
+
+    found: dict[str, Any] = {**({"solo": []} if solo else {}), **({"pooled": None} if pooled else {})}
+    if not found:
+        return {}
+    for one in train_baselines(
+        settings, result.record, out=result.path, solo=solo, pooled=pooled, resume=resume,
+        begin=lambda what: click.echo(terminal_text(f"to compare with: {what}"), err=True), shown=progress_shown,
+    ):  # fmt: skip
+        if one.refused is not None:
+            click.echo(terminal_text(f"not trained: {one.what}: {one.refused.found}"), err=True)
+        elif one.path.parent.name == SOLO:
+            found["solo"].append(str(one.path))
+        else:
+            found["pooled"] = str(one.path)
+    return found
 
 
 def _clients(flags: dict[str, Any], data: str, columns: dict[str, Any], task: str) -> int:
@@ -145,10 +188,12 @@ def _clients(flags: dict[str, Any], data: str, columns: dict[str, Any], task: st
     return len(set(table.groups[column]))
 
 
-def _tell_result(result: FederatedResult, *, data: str, eval_data: str | None) -> None:
+def _tell_result(result: FederatedResult, *, data: str, eval_data: str | None, compared: Mapping[str, Any]) -> None:
     """What was made, in a few lines, and what to do with it."""
     import shlex
 
+    from federated.baselines import SOLO
+    from federated.kept_updates import FOLDER as UPDATES
     from federated.telling import as_bytes
     from reports.text import terminal_text
 
@@ -172,8 +217,17 @@ def _tell_result(result: FederatedResult, *, data: str, eval_data: str | None) -
         say("evaluation: not measured: no --eval-data")
     for note in record.notes:
         say(f"note: {note}")
+    if record.options.get("keep_updates"):
+        say(f"kept: {result.path / UPDATES}, what the server saw: as sensitive as the rows themselves")
+    if compared.get("solo"):
+        say(f"to compare with: {len(compared['solo'])} clients alone, in {result.path / SOLO}")
+    if compared.get("pooled"):
+        say(f"to compare with: all rows in one place, in {compared['pooled']}")
     rows = shlex.quote(eval_data) if eval_data else "TEST_FILE"
-    say(f"next: aboveboard audit {shlex.quote(str(result.path))} --data {rows} --train-data {shlex.quote(data)}")
+    column = str(record.partition["scheme"]).removeprefix("column:")
+    groups = f" --group-column {shlex.quote(column)}" if column != record.partition["scheme"] else ""
+    said = f"next: aboveboard audit {shlex.quote(str(result.path))} --data {rows} --train-data {shlex.quote(data)}"
+    say(f"{said}{groups}")
 
 
 def _rejections(record: FederatedRecord) -> list[str]:
