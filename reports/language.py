@@ -61,8 +61,8 @@ def spoken() -> Language:
     return _SPOKEN.get()
 
 
-def N_(message: str) -> str:  # noqa: N802 - the name by which gettext's tools know a text that is translated later
-    """Marks a text for the catalogues where it stands; `_` translates it where it is shown."""
+def N_(message: str) -> str:
+    """Marks a text for gettext's tools, which know this name; `_` translates it where it is shown."""
     return message
 
 

@@ -9,16 +9,17 @@ from reports.document import markup, states
 from reports.document.page import page
 from reports.document.rows import Glyph, in_words, slice_words
 from reports.document.states import State
+from reports.language import N_
 from reports.numbers import ABSENT, decimals_for, measured, number
 
 COMPARISON_ELEMENT = '<script type="application/json" id="audit-comparison">'
 
 STATES = {
-    "worse": replace(states.FAIL, word="worse"),
-    "better": replace(states.PASS, word="better"),
-    "changed": replace(states.INCONCLUSIVE, word="changed"),
-    "no evidence of change": replace(states.INFORMATIVE, word="no evidence of change"),
-    "not comparable": replace(states.NOT_MEASURED, word="not comparable"),
+    "worse": replace(states.FAIL, english=N_("worse")),
+    "better": replace(states.PASS, english=N_("better")),
+    "changed": replace(states.INCONCLUSIVE, english=N_("changed")),
+    "no evidence of change": replace(states.INFORMATIVE, english=N_("no evidence of change")),
+    "not comparable": replace(states.NOT_MEASURED, english=N_("not comparable")),
 }
 _DIRECTION = {"lower": "lower is better", "higher": "higher is better", "none": ""}
 

@@ -2,6 +2,8 @@
 
 `finalize` sees each value that a template prints, so that a text which nobody thought of is made visible, cut and then
 escaped. `boxed` and `prose` do the same with elements around; a lint test holds the rest of the package to this.
+Texts of a catalogue are somebody else's, too: they are escaped before Jinja sees them. Sentences of an audit are
+English; a page in another language marks them so, where its catalogue has no words for exactly this sentence.
 """
 
 from __future__ import annotations
@@ -14,6 +16,7 @@ from importlib import resources
 from jinja2 import Environment, PackageLoader, StrictUndefined, Undefined
 from markupsafe import Markup, escape
 
+from reports.language import _, moment, spoken, translated
 from reports.text import LONGEST, capped, json_in_page, left_out, pieces, visible
 
 _CODE = re.compile(r"`([^`\n]{1,300})`")
@@ -30,8 +33,18 @@ def environment() -> Environment:
         trim_blocks=True,
         lstrip_blocks=True,
         keep_trailing_newline=False,
+        extensions=["jinja2.ext.i18n"],
     )
-    jinja.filters.update(boxed=boxed, prose=prose, page=page_of, code=code, shell=shell)
+    jinja.install_gettext_callables(  # type: ignore[attr-defined] # the extension adds it
+        lambda message: _inert(spoken().translations.gettext(message)),
+        lambda one, many, n: _inert(spoken().translations.ngettext(one, many, n)),
+        newstyle=True,
+        pgettext=lambda context, message: _inert(spoken().translations.pgettext(context, message)),
+    )
+    jinja.filters.update(
+        boxed=boxed, english=english, plain=plain, prose=prose, page=page_of, code=code, shell=shell, moment=moment,
+        sentence=sentence,
+    )  # fmt: skip
     return jinja
 
 
@@ -53,6 +66,23 @@ def boxed(text: object, longest: int = LONGEST, *, line: bool = False) -> Markup
     return Markup("<bdi>{}</bdi>{}").format(inside, more)
 
 
+def english(text: object, longest: int = LONGEST) -> Markup:
+    """Words of an audit or of this suite, which are English in the record: translated, or marked as English."""
+    words = translated(str(text))
+    return _marked(boxed(text, longest)) if words is None else boxed(words, longest)
+
+
+def plain(text: object) -> str:
+    """`english` for an attribute, where nothing can be marked."""
+    words = translated(str(text))
+    return str(text) if words is None else words
+
+
+def sentence(text: str) -> str:
+    """With a large first letter; the others as they are, since German nouns keep theirs."""
+    return text[:1].upper() + text[1:]
+
+
 def code(text: object, longest: int = LONGEST) -> Markup:
     """A command, a name or a hash, on one line."""
     return Markup("<code>{}</code>").format(boxed(text, longest, line=True))
@@ -67,7 +97,12 @@ def shell(text: object, longest: int = 2000) -> Markup:
 
 
 def prose(text: object, longest: int = 4000) -> Markup:
-    """Sentences, with `code` in backticks."""
+    """Sentences of an audit or of this suite, with `code` in backticks; English ones marked as English."""
+    words = translated(str(text))
+    return _marked(_prose(text, longest)) if words is None else _prose(words, longest)
+
+
+def _prose(text: object, longest: int) -> Markup:
     parts = _CODE.split(capped(str(text), longest)[0])
     cut = left_out(max(0, len(str(text)) - longest))
     inside = Markup("").join(code(part) if i % 2 else boxed(part, longest) for i, part in enumerate(parts) if part)
@@ -88,7 +123,18 @@ def page_of(text: object) -> Markup:
         out.append(Markup("<p>{}</p>").format(prose(words)))
     if terms:
         out.append(Markup('<dl class="page">{}</dl>').format(Markup("").join(terms)))
-    return Markup("").join(out)
+    return _marked(Markup("").join(out), "div")
+
+
+def _marked(inside: Markup, element: str = "span") -> Markup:
+    """English text on a page of another language, so that it is read aloud and broken as English."""
+    plainly = spoken().english or not inside.striptags()
+    return inside if plainly else Markup('<{0} lang="en">{1}</{0}>').format(element, inside)
+
+
+def _inert(text: str) -> str:
+    """A catalogue's text, which Jinja takes for markup: escaped, and what is hidden in it made visible."""
+    return str(escape(visible(text, longest=None)))
 
 
 def drawing(svg: str) -> Markup:
@@ -112,10 +158,12 @@ def page_footer(sha256: str, title: str) -> Markup:
     if not re.fullmatch(r"[0-9a-f]{64}", sha256):
         return Markup("")
     style = (
-        '@page{@bottom-left{content:"%s, model sha256 %s";font:7pt sans-serif;color:#555}'
+        '@page{@bottom-left{content:"%s";font:7pt sans-serif;color:#555}'
         '@bottom-right{content:counter(page) " / " counter(pages);font:7pt sans-serif;color:#555}}'
     )
-    return Markup(style % (title, sha256))  # noqa: S704 - 64 hexadecimal digits, and a title of our own
+    words = _("%(title)s, model sha256 %(sha256)s", title=title, sha256=sha256)
+    # A catalogue may have translated it: no sign is left that could end a string of CSS.
+    return Markup(style % re.sub(r"[^\w ,.-]", "", words))  # noqa: S704
 
 
 def source_hash(text: str) -> str:

@@ -8,24 +8,30 @@ from __future__ import annotations
 from collections.abc import Iterable
 from dataclasses import dataclass
 
+from reports.language import N_, _
 from reports.record import AuditResult, Metric, Status, Verdict
 
 
 @dataclass(frozen=True)
 class State:
-    """A state: `key` names its shape and colour in the style sheet, `word` stands beside it."""
+    """A state: `key` names its shape and colour in the style sheet, `word` stands beside it (`english` until then)."""
 
     key: str
-    word: str
+    english: str
+
+    @property
+    def word(self) -> str:
+        """The state in the language that is spoken."""
+        return _(self.english)
 
 
-FAIL = State("fail", "fail")
-WAIVED = State("waived", "waived")
-INCONCLUSIVE = State("inconclusive", "inconclusive")
-PASS = State("pass", "pass")
-INFORMATIVE = State("informative", "no limit")
-NOT_MEASURED = State("absent", "not measured")
-ERRORED = State("errored", "errored")
+FAIL = State("fail", N_("fail"))
+WAIVED = State("waived", N_("waived"))
+INCONCLUSIVE = State("inconclusive", N_("inconclusive"))
+PASS = State("pass", N_("pass"))
+INFORMATIVE = State("informative", N_("no limit"))
+NOT_MEASURED = State("absent", N_("not measured"))
+ERRORED = State("errored", N_("errored"))
 
 ORDER = [FAIL, ERRORED, INCONCLUSIVE, WAIVED, PASS, INFORMATIVE, NOT_MEASURED]  # what a reader should see first
 
@@ -42,6 +48,11 @@ def of_metric(metric: Metric) -> State:
     if metric.value is None:
         return NOT_MEASURED
     return WAIVED if waived(metric) else _OF_VERDICT[metric.verdict]
+
+
+def of_point(verdict: Verdict) -> State:
+    """The state of a value that has this verdict."""
+    return _OF_VERDICT[verdict]
 
 
 def waived(metric: Metric) -> bool:

@@ -8,17 +8,18 @@ from reports.document import markup, states
 from reports.document.page import page
 from reports.document.rows import Anchors, figure_view, in_words
 from reports.document.states import State
+from reports.language import N_
 from reports.numbers import ABSENT, measured, number
 from reports.trade import COUNTED, Line, Number, Trade
 
 TRADE_ELEMENT = '<script type="application/json" id="compression">'
 
 STATES = {
-    "worse": replace(states.FAIL, word="worse"),
-    "better": replace(states.PASS, word="better"),
-    "changed": replace(states.INCONCLUSIVE, word="changed"),
-    "unchanged": replace(states.INFORMATIVE, word="unchanged"),
-    "no evidence of change": replace(states.INFORMATIVE, word="no evidence of change"),
+    "worse": replace(states.FAIL, english=N_("worse")),
+    "better": replace(states.PASS, english=N_("better")),
+    "changed": replace(states.INCONCLUSIVE, english=N_("changed")),
+    "unchanged": replace(states.INFORMATIVE, english=N_("unchanged")),
+    "no evidence of change": replace(states.INFORMATIVE, english=N_("no evidence of change")),
     "not measured": states.NOT_MEASURED,
 }
 _DIRECTION = {"lower": "lower is better", "higher": "higher is better", "none": ""}
@@ -57,7 +58,7 @@ def trade_html(trade: Trade) -> str:
         embedded=markup.data_element(TRADE_ELEMENT, trade.model_dump_json()),
         trade=trade,
         rows=rows,
-        tiles=[row for row in rows if row.state.word in ("better", "worse")][:6],
+        tiles=[row for row in rows if row.state.english in ("better", "worse")][:6],
         view=figure_view(trade.figure, Anchors()),
         sides=[("Before", trade.before), ("After", trade.after)],
         settings=list(trade.settings.items()),

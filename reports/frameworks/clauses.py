@@ -16,20 +16,21 @@ from reports.document.states import State
 from reports.frameworks.facts import Fact, fact
 from reports.frameworks.framework import Clause, Evidence, Framework, Question
 from reports.frameworks.selection import Selection
+from reports.language import N_
 from reports.parts import Attestation
 from reports.record import AuditResult, Metric, Record, Status
 
 MOST_NUMBERS = 8  # of one audit under one clause; the report has them all
 
-FOUND = State("informative", "evidence found")
-IN_PART = State("inconclusive", "evidence in part")
-MISSING = State("absent", "no evidence yet")
-PERSON = State("person", "a person's alone")
+FOUND = State("informative", N_("evidence found"))
+IN_PART = State("inconclusive", N_("evidence in part"))
+MISSING = State("absent", N_("no evidence yet"))
+PERSON = State("person", N_("a person's alone"))
 EVIDENCE_STATES = (FOUND, IN_PART, MISSING, PERSON)
 
-GIVEN = State("person", "attested")
-STALE = State("inconclusive", "stale")
-OPEN = State("absent", "open")
+GIVEN = State("person", N_("attested"))
+STALE = State("inconclusive", N_("stale"))
+OPEN = State("absent", N_("open"))
 
 
 @dataclass(frozen=True)
