@@ -119,6 +119,10 @@ class Finding(Part):
     mitigation: Mitigation | None = None
     examples: list[dict[str, Scalar]] = Field(default_factory=list)
     examples_total: int | None = Field(None, description="how many rows the examples were taken from")
+    examples_worst: int | None = Field(
+        None,
+        description="so many examples are the worst, worst first; those after them were drawn at random, by the seed",
+    )
     volatile: bool = False
 
 
@@ -345,7 +349,10 @@ class Record(Part):
             _drop_unsaid(result, "waiver")
             result["figures"] = [f for f in result["figures"] if not f["volatile"]]
             result["findings"] = [f for f in result["findings"] if not f["volatile"]]
+            for figure in result["figures"]:
+                _drop_unsaid(figure, "scale", "linear")
             for finding in result["findings"]:
+                _drop_unsaid(finding, "examples_worst")
                 if finding["mitigation"]:
                     finding["mitigation"]["command"] = self.without_places(finding["mitigation"]["command"])
             for metric in result["metrics"]:
@@ -401,8 +408,8 @@ class Record(Part):
         return self.model_dump_json(indent=2) + "\n"
 
 
-def _drop_unsaid(within: dict[str, Any], key: str) -> None:
-    if within[key] is None:
+def _drop_unsaid(within: dict[str, Any], key: str, unsaid: object = None) -> None:
+    if within[key] == unsaid:
         within.pop(key)
 
 
