@@ -243,8 +243,17 @@ def unmet(plugin: Plugin, subject: Subject) -> tuple[str, str] | None:
     missing = [need for need in Need if need in plugin.needs and not subject.has(need)]
     if missing:
         called, supplied = zip(*(need.of(subject.task) for need in missing), strict=True)
-        return "needs " + " and ".join(called), ", ".join(supplied)
+        return "needs " + " and ".join(called) + _why_unread(missing, subject), ", ".join(supplied)
     return None
+
+
+def _why_unread(missing: Sequence[Need], subject: Subject) -> str:
+    """What a reader would wonder at: the file that is needed lies there."""
+    from federated.record import NAME
+
+    if Need.FEDERATED_RECORD in missing and (subject.checkpoint.path / NAME).is_file():
+        return f"; the {NAME} that lies there cannot be read, or is of other weights than these"
+    return ""
 
 
 def same_frame(a: Record, b: Record) -> bool:

@@ -59,6 +59,8 @@ def plan(session: Session, *, probe: bool = True) -> Plan:
         training_rows=subject.training.rows if subject.training is not None else 0,
         classes=len(subject.labels),
         task=subject.task,
+        group_columns=subject.data.group_columns,
+        folder=subject.checkpoint.path,
     )
     shared: dict[str, int] = {}
     audits = []

@@ -17,6 +17,7 @@ import sys
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from enum import StrEnum
+from pathlib import Path
 from typing import TYPE_CHECKING, Any, get_type_hints
 
 from pydantic import BaseModel, ConfigDict
@@ -71,6 +72,7 @@ class Need(StrEnum):
     GENERATOR = "a generator"
     REFERENCE_CHECKPOINT = "a reference checkpoint"
     TRAINING_RECORD = "a training record"
+    FEDERATED_RECORD = "a federated record"
 
     @property
     def supply(self) -> str:
@@ -83,6 +85,7 @@ class Need(StrEnum):
             Need.GENERATOR: "a checkpoint with a language-modeling head",
             Need.REFERENCE_CHECKPOINT: "--reference CHECKPOINT",
             Need.TRAINING_RECORD: "a checkpoint trained by `aboveboard train`, which leaves training_record.json",
+            Need.FEDERATED_RECORD: "a checkpoint made by `aboveboard federate`, which leaves federated_record.json",
         }[self]
 
     def of(self, task: Task) -> tuple[str, str]:
@@ -124,12 +127,19 @@ class Evidence:
 
 @dataclass(frozen=True)
 class Size:
-    """How large a planned run is: what `forward_passes` of a plug-in may count with."""
+    """How large a planned run is: what `forward_passes` of a plug-in may count with.
+
+    Attributes:
+        group_columns: of the data.
+        folder: of the checkpoint, where what lies beside it is asked too.
+    """
 
     rows: int
     training_rows: int
     classes: int
     task: Task = Task.CLASSIFICATION
+    group_columns: tuple[str, ...] = ()
+    folder: Path | None = None
 
 
 Run = Callable[["Subject", Any, "np.random.Generator"], Evidence]

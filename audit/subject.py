@@ -23,6 +23,7 @@ if TYPE_CHECKING:
     from core_model.checkpoint import Checkpoint
     from core_model.corpus_metric import CorpusMetric
     from core_model.data import Table
+    from federated.record import FederatedRecord
 
 
 class PredictorLike(Askable, Protocol):
@@ -133,6 +134,13 @@ class Subject:
         """What the model says of each training row; computed once. Needs training data."""
         return self.predictor.predict(self._training.texts, self._training.pairs)
 
+    @cached_property
+    def federated_record(self) -> FederatedRecord | None:
+        """How clients made these very weights together; None where no record says. Needs a federated record."""
+        from federated.record import record_of
+
+        return record_of(self.checkpoint.path, self.checkpoint.files)
+
     def predict(self, texts: Sequence[str], pairs: Sequence[str] | None = None) -> Predictions:
         """What a classifier says of other texts (swapped, perturbed); cached by content."""
         return self.predictor.predict(texts, pairs)
@@ -155,6 +163,8 @@ class Subject:
 
     def has(self, need: Need) -> bool:
         """Whether this need is met."""
+        if need is Need.FEDERATED_RECORD:
+            return self.federated_record is not None
         return {
             Need.LABELS: self._has_truth,
             Need.GROUPS: bool(self.data.group_columns),
@@ -189,6 +199,7 @@ GUARDED = {
     "training_targets": Need.TRAINING_DATA,
     "training_predictions": Need.TRAINING_DATA,
     "reference": Need.REFERENCE_CHECKPOINT,
+    "federated_record": Need.FEDERATED_RECORD,
 }
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from collections.abc import Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -80,6 +81,16 @@ def read_federated_record(folder: Path) -> FederatedRecord | None:
         return FederatedRecord.model_validate_json((folder / NAME).read_text(encoding="utf-8"))
     except (OSError, ValueError):
         return None
+
+
+def record_of(folder: Path, files: Mapping[str, str]) -> FederatedRecord | None:
+    """The record of a checkpoint; None where there is none, it cannot be read, or it is of other weights.
+
+    Args:
+        folder: of the checkpoint. files: sha256 of its files by name.
+    """
+    record = read_federated_record(folder)
+    return record if record is not None and record.model_sha256 == files.get("model.safetensors") else None
 
 
 def all_versions() -> dict[str, str | None]:

@@ -8,7 +8,7 @@ from math import factorial
 import numpy as np
 import pytest
 
-from federated.contribution import Coalition, coalition_update, shapley
+from federated.contribution import Coalition, coalition_update, most_coalitions, shapley, together
 
 
 def game(seed: int) -> dict[Coalition, float]:
@@ -71,3 +71,38 @@ def test_a_coalition_moves_the_model_by_its_own_weighted_mean_round_by_round():
     assert both is not None and both["w"].tolist() == [0.25, 7.0]
     assert alone is not None and alone["w"].tolist() == [1.0, 0.0]
     assert coalition_update(rounds, frozenset()) is None
+
+
+@pytest.mark.parametrize("clients", [4, 9])
+def test_where_the_worth_is_a_mean_over_rows_each_row_has_its_part(clients: int):
+    random = np.random.default_rng(clients)
+    worth = {frozenset(p for p in range(clients) if m >> p & 1): random.random(6) for m in range(2**clients)}
+    whole = shapley(clients, lambda c: float(worth[c].mean()), np.random.default_rng(1), orders=20)
+    found = shapley(clients, lambda c: worth[c], np.random.default_rng(1), orders=20)
+    assert found.parts.shape == (clients, 6)
+    assert found.values == pytest.approx(whole.values) and found.parts.mean(axis=1) == pytest.approx(whole.values)
+    one_row = shapley(clients, lambda c: float(worth[c][2]), np.random.default_rng(1), orders=20)
+    assert found.parts[:, 2] == pytest.approx(one_row.values)
+
+
+@pytest.mark.parametrize(("clients", "orders"), [(3, 100), (8, 100), (9, 4), (10, 500)])
+def test_no_more_coalitions_are_asked_for_than_was_planned(clients: int, orders: int):
+    found = shapley(clients, lambda c: float(len(c)), np.random.default_rng(0), orders=orders)
+    assert found.coalitions <= most_coalitions(clients, orders=orders)
+    assert clients > 8 or found.coalitions == most_coalitions(clients)
+
+
+def test_rounds_of_the_same_clients_are_one_game_in_fewer_arrays():
+    random = np.random.default_rng(5)
+
+    def sent(weights: dict[int, float]) -> dict:
+        return {client: (weight, {"w": random.normal(size=7).astype(np.float32)}) for client, weight in weights.items()}
+
+    all_of_them = {0: 3.0, 1: 5.0, 2: 1.0}
+    rounds = [sent(all_of_them), sent({0: 3.0, 2: 1.0}), sent(all_of_them), sent(all_of_them), sent({0: 3.0, 1: 4.0})]
+    fewer = together(iter(rounds))
+    assert len(fewer) == 3
+    for mask in range(1, 8):
+        coalition = frozenset(p for p in range(3) if mask >> p & 1)
+        slow, fast = coalition_update(rounds, coalition), coalition_update(fewer, coalition)
+        assert slow is not None and fast is not None and fast["w"] == pytest.approx(slow["w"], abs=1e-6)
