@@ -12,7 +12,7 @@ Source: McMahan et al. 2018, arXiv:1710.06963, algorithm 1 (flat clipping, fixed
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping
 from math import isfinite, sqrt
 
 import numpy as np
@@ -42,27 +42,36 @@ def clip_update(update: Mapping[str, np.ndarray], clipping_norm: float) -> tuple
 
 
 def private_mean(
-    updates: Sequence[Mapping[str, np.ndarray]], *, like: Mapping[str, np.ndarray], clipping_norm: float,
+    updates: Iterable[Mapping[str, np.ndarray]], *, like: Mapping[str, np.ndarray], clipping_norm: float,
     noise_multiplier: float, expected_clients: float, generator: np.random.Generator,
 ) -> Update:  # fmt: skip
     """The noisy mean of a round; every update is clipped once more, so that it rests on no client's word.
 
     Args:
-        updates: of the clients that answered; none is noise alone.
+        updates: of the clients that answered, one held at a time; none is noise alone.
         like: names and shapes of the model's shared parameters.
         noise_multiplier: standard deviation of the noise on the sum, over the clipping norm.
         expected_clients: the public divisor.
     Returns: the step of the global model, float32.
     """
-    clipped = [clip_update(update, clipping_norm)[0] for update in updates]
     deviation = noise_multiplier * clipping_norm
-    mean: Update = {}
-    for name, array in like.items():
-        total = generator.normal(0.0, deviation, array.shape)
-        for update in clipped:
-            total += update[name]
-        mean[name] = (total / expected_clients).astype(np.float32)
-    return mean
+    totals = {name: generator.normal(0.0, deviation, array.shape) for name, array in like.items()}
+    add_clipped(totals, updates, clipping_norm=clipping_norm)
+    return {name: (total / expected_clients).astype(np.float32) for name, total in totals.items()}
+
+
+def add_clipped(
+    totals: Mapping[str, np.ndarray], updates: Iterable[Mapping[str, np.ndarray]], *, clipping_norm: float
+) -> None:
+    """Add clipped updates to a sum, in place.
+
+    Args:
+        totals: float64, by name.
+    """
+    for update in updates:
+        clipped, _ = clip_update(update, clipping_norm)
+        for name, total in totals.items():
+            np.add(total, clipped[name], out=total)
 
 
 def noise_share(

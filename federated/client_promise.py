@@ -4,7 +4,7 @@
     promise.begin(rounds_done=0)
     asked = promise.choose(1, clients)      # and nobody else
     promise.pay(asked)                      # before a message is sent; BudgetSpent ends the run
-    step = promise.mean(1, updates, within, like=model)     # or, of a masked sum: promise.of_sum(total, survivors)
+    step = promise.mean(1, updates, within, like=model)     # or, of a masked sum: promise.of_sum(1, total, survivors)
 
 Who is protected    A client: the models of all rounds together would look much the same without it.
 Participation       Below 1 each client enters a round by a coin of its own from a secret seed (Poisson), and the
@@ -17,7 +17,8 @@ Source              McMahan et al. 2018, arXiv:1710.06963; Andrew et al. 2021, a
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
+from itertools import chain
 from math import ceil
 from typing import Any, Literal
 
@@ -25,7 +26,9 @@ import numpy as np
 
 from core_model.errors import OptionUnfit
 from federated.arrays import Update
-from federated.client_privacy import noise_against, private_mean
+from federated.canary_clients import LEAST
+from federated.canary_run import NAME, TOO_LONG, CanaryRun
+from federated.client_privacy import add_clipped, noise_against, private_mean
 from federated.ledger import EVERY_CLIENT, FederatedLedger
 from federated.options import FederationOptions, NoiseShares
 from privacy.accounting import Budget, Phase, Sampling, automatic_delta
@@ -50,6 +53,7 @@ class ClientPromise:
         rate: probability, or share of rounds, with which a client is asked.
         expected: clients in a round; the public divisor of every sum.
         noise_multiplier: of this session's rounds; norm and count together where the norm adapts. None before `begin`.
+        canaries: made-up clients by which the promise is tested; None where none were asked for.
     """
 
     def __init__(self, options: FederationOptions, *, ledger: FederatedLedger, shares: int | None = None) -> None:
@@ -66,6 +70,12 @@ class ClientPromise:
         self.budget = Budget(self.promise.epsilon, delta)
         self.noise_multiplier: float | None = None
         self.adaptive: AdaptiveClipping | None = None
+        self.canaries: CanaryRun | None = None
+        if self.promise.canary_clients:
+            self.canaries = CanaryRun(
+                ledger.path.parent / NAME, count=self.promise.canary_clients,
+                length=TOO_LONG * self.promise.clipping_norm, seed=self.promise.noise_seed,
+            )  # fmt: skip
 
     def begin(self, rounds_done: int, *, clipping_norm: float | None = None) -> None:
         """Calibrate the noise for the rounds that are left, given what the ledger says was spent.
@@ -144,15 +154,15 @@ class ClientPromise:
         random = self._random(server_round, "noise")
         multiplier = self.adaptive.gradient_noise_multiplier if self.adaptive else self._multiplier
         step = private_mean(
-            updates, like=like, clipping_norm=self.norm, noise_multiplier=multiplier, expected_clients=self.expected,
-            generator=random,
+            chain(updates, self._canaries_of(server_round, like)), like=like, clipping_norm=self.norm,
+            noise_multiplier=multiplier, expected_clients=self.expected, generator=random,
         )  # fmt: skip
         if self.adaptive:
             self.adaptive.follow(sum(within), units=len(updates), noise=float(random.normal()))
         return step
 
-    def of_sum(self, total: Mapping[str, np.ndarray], survivors: int) -> Update:
-        """The step of a round from the unmasked sum of clipped updates and their shares of noise.
+    def of_sum(self, server_round: int, total: Mapping[str, np.ndarray], survivors: int) -> Update:
+        """The step of a round from the unmasked sum of clipped updates and their shares of noise; canaries join it.
 
         Raises: OptionUnfit when too few clients are in the sum: its noise is less than was promised.
         """
@@ -161,7 +171,14 @@ class ClientPromise:
                 f"the sum holds {survivors} clients' shares of the noise, and the promise needs {self.shares}",
                 mend="--min-clients with fewer, or clients that stay",
             )
-        return {name: (array / self.expected).astype(np.float32) for name, array in total.items()}
+        whole = {name: np.array(array, dtype=np.float64) for name, array in total.items()}
+        add_clipped(whole, self._canaries_of(server_round, total), clipping_norm=self.norm)
+        return {name: (array / self.expected).astype(np.float32) for name, array in whole.items()}
+
+    def _canaries_of(self, server_round: int, like: Mapping[str, np.ndarray]) -> Iterator[Update]:
+        if self.canaries is None:
+            return iter(())
+        return self.canaries.of_round(server_round, rate=self.rate, sampling=self.sampling, like=like)
 
     def epsilon(self) -> float:
         """Of the client that has spent most, over all rounds and sessions."""
@@ -250,6 +267,17 @@ def refuse_unfit(options: FederationOptions) -> None:
             "adaptive clipping does not go with --secure: it counts which updates are within the norm, and masked "
             "clients do not tell",
             mend="--clipping fixed",
+        )
+    canaries = options.private.canary_clients
+    if canaries and not of_clients:
+        raise OptionUnfit(
+            "--canary-clients test a promise to whole clients, and --privacy-unit example promises something to rows",
+            mend="--privacy-unit client, or leave --canary-clients out",
+        )
+    if 0 < canaries < LEAST:
+        raise OptionUnfit(
+            f"--canary-clients {canaries}: a bound needs {LEAST} at least, and tells little below a hundred",
+            mend="--canary-clients 200",
         )
     if of_clients and options.min_clients > 1 and options.participation < 1 and not options.secure:
         raise OptionUnfit(

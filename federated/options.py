@@ -43,6 +43,12 @@ class PrivacyPromise(Frozen):
     clipping_norm: float = Field(
         1.0, gt=0, description="longest update of a client (client), or gradient of a row (example); adaptive: at first"
     )
+    canary_clients: int = Field(
+        0,
+        ge=0,
+        description="made-up clients, half of them taking part by coins, by which an audit tests the promise "
+        "to clients (client)",
+    )
     noise_seed: int | None = Field(
         None, ge=0, description="makes the noise repeatable, for tests alone: whoever knows it can take the noise away"
     )

@@ -16,6 +16,7 @@ import numpy as np
 
 from core_model.errors import OptionUnfit
 from federated.arrays import Update
+from federated.canary_run import KEY as CANARIES
 from federated.options import FederationOptions, LocalOptions, RecordPrivacy
 from federated.roster import Member, choose
 
@@ -62,7 +63,7 @@ class NoPromise:
     def seen(self, proofs: Mapping[int, Proof | None]) -> None:
         """Told what the clients that count say they applied, by their number."""
 
-    def step_of_sum(self, total: Mapping[str, np.ndarray], weight: float, survivors: int) -> Update:
+    def step_of_sum(self, server_round: int, total: Mapping[str, np.ndarray], weight: float, survivors: int) -> Update:
         """The step from a sum that was unmasked."""
         return {name: (array / weight).astype(np.float32) for name, array in total.items()}
 
@@ -76,6 +77,14 @@ class NoPromise:
 
     def record(self) -> dict[str, Any]:
         """For the records; empty where nothing is promised."""
+        return {}
+
+    def canaries_seen(self, released: Mapping[str, np.ndarray]) -> dict[str, Any]:
+        """For the records, at the end of a run: what the sum of all steps tells of canary clients; empty without them.
+
+        Args:
+            released: the last model less the first.
+        """
         return {}
 
 
@@ -120,9 +129,9 @@ class ToClients(NoPromise):
         within = [bool(answer.within) for answer in answers]
         return [(self.promise.mean(server_round, [answer.update for answer in answers], within, like=like), 1.0)]
 
-    def step_of_sum(self, total: Mapping[str, np.ndarray], weight: float, survivors: int) -> Update:
+    def step_of_sum(self, server_round: int, total: Mapping[str, np.ndarray], weight: float, survivors: int) -> Update:
         """See `NoPromise`: divided by the public number of clients, whoever survived."""
-        return self.promise.of_sum(total, survivors)
+        return self.promise.of_sum(server_round, total, survivors)
 
     def epsilon(self) -> float | None:
         """See `NoPromise`."""
@@ -135,6 +144,11 @@ class ToClients(NoPromise):
     def record(self) -> dict[str, Any]:
         """See `NoPromise`."""
         return self.promise.record()
+
+    def canaries_seen(self, released: Mapping[str, np.ndarray]) -> dict[str, Any]:
+        """See `NoPromise`."""
+        canaries = self.promise.canaries
+        return {} if canaries is None else {CANARIES: canaries.told(released)}
 
 
 class ToRows(NoPromise):

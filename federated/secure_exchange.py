@@ -89,7 +89,7 @@ def exchange_securely(grid: RoundGrid, asked: Asked, options: FederationOptions,
         raise ClientsGone(f"round {asked.round}: {unsafe.found} ({kept})", mend=unsafe.mend) from unsafe
     members = {member.node: member for member in asked.members}
     promise.seen({members[node].number: Proof.of_record(proof) for node, proof in found.proofs.items()})
-    step = promise.step_of_sum(found.update_sum, found.weight_sum, len(found.survivors))
+    step = promise.step_of_sum(asked.round, found.update_sum, found.weight_sum, len(found.survivors))
     counted = sorted(members[node].number for node in found.survivors)
     return Exchanged(
         replies=[as_reply(step, 1.0)],

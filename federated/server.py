@@ -18,6 +18,7 @@ from core_model.files import writable_folder
 from core_model.interrupt import StopRequest
 from core_model.training_state import refuse_other_run
 from federated.alone import alone
+from federated.arrays import subtract
 from federated.environment import quiet_flower
 from federated.ledger import BudgetSpent
 from federated.personal import NOTE
@@ -196,6 +197,7 @@ def _record(
     done = rounds.progressed
     last = done.rounds[-1] if done.rounds else {}
     notes = [NOTE] if settings.federation.personalize else []
+    seen = rounds.promise.canaries_seen(subtract(rounds.model, bench.shared))
     return FederatedRecord(
         tool=tool(),
         engine=engine,
@@ -209,7 +211,7 @@ def _record(
         evaluation=last.get("evaluation"),
         clients_evaluation=last.get("clients_evaluation"),
         ended=ended,
-        privacy=rounds.promise.record(),
+        privacy={**rounds.promise.record(), **seen},
         secure=last.get("secure", {}),
         seconds=rounds.seconds,
         sessions=done.sessions,

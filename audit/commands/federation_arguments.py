@@ -66,10 +66,12 @@ FLAGS: dict[str, list[Callable[[Command], Command]]] = {
         click.option("--clipping", metavar="fixed|adaptive", help="Of a client's update. Default: fixed."),
         click.option("--clipping-norm", type=float, metavar="C",
                      help="Longest update of a client, or gradient of a row. Default: 1."),
+        click.option("--canary-clients", type=int, metavar="N",
+                     help="Made-up clients, half of which take part, to test the promise by. Default: 0."),
         click.option("--noise-seed", type=int, metavar="N", hidden=True),
     ],
 }  # fmt: skip
-PRIVATE = ("epsilon", "delta", "unit", "clipping", "clipping_norm", "noise_seed")
+PRIVATE = ("epsilon", "delta", "unit", "clipping", "clipping_norm", "canary_clients", "noise_seed")
 SPELLED = {"unit": "privacy-unit"}
 
 

@@ -90,9 +90,9 @@ def test_under_secure_aggregation_clients_take_turns_and_each_pays_for_its_own(t
 def test_a_sum_of_too_few_shares_is_never_used(tmp_path: Path):
     taken = promise(tmp_path, secure=True, shares=4, min_clients=4)
     total = {"w": np.full(50, 20.0, dtype=np.float32)}
-    assert taken.of_sum(total, 4)["w"] == pytest.approx(np.ones(50))  # 20 clients are expected
+    assert taken.of_sum(1, total, 4)["w"] == pytest.approx(np.ones(50))  # 20 clients are expected
     with pytest.raises(OptionUnfit, match="3 clients' shares"):
-        taken.of_sum(total, 3)
+        taken.of_sum(1, total, 3)
     assert taken.noise_shares is not None and taken.noise_shares.shares == 4
     assert any("server" in line and line.startswith("Holds") for line in taken.adversary())
 
