@@ -61,6 +61,7 @@ def plan(session: Session, *, probe: bool = True) -> Plan:
         task=subject.task,
         group_columns=subject.data.group_columns,
         folder=subject.checkpoint.path,
+        reference=subject.reference is not None,
     )
     shared: dict[str, int] = {}
     audits = []

@@ -132,6 +132,7 @@ class Size:
     Attributes:
         group_columns: of the data.
         folder: of the checkpoint, where what lies beside it is asked too.
+        reference: whether a reference checkpoint is at hand.
     """
 
     rows: int
@@ -140,6 +141,7 @@ class Size:
     task: Task = Task.CLASSIFICATION
     group_columns: tuple[str, ...] = ()
     folder: Path | None = None
+    reference: bool = False
 
 
 Run = Callable[["Subject", Any, "np.random.Generator"], Evidence]

@@ -3,7 +3,8 @@
     python -m benchmarks.privacy [--length 64] [--batch-size 32] [--threads 1] [--rounds 5] [--json]
 
 Model: MiniLM-L6 (22.7 M parameters) with a random head. Rows: RedditBias comments, cut or repeated to equal length. A
-plain step is forward, backward and AdamW; a private one is forward, clipped gradients, noise and AdamW. Each round runs
+plain step is forward, backward and AdamW; a private one is forward, clipped gradients, noise and AdamW. Each is cut
+into batches as its own trainer cuts it: the plain one not at all, the private ones after 1,024 tokens. Each round runs
 every way once, in an order of its own, so that a busy machine slows all of them alike; ratios are medians of each
 round's ratio. Peak memory is that of a process of its own for each way, what the model and its optimizer take included.
 Before anything is timed, all ways must give the same clipped sum.
@@ -17,6 +18,7 @@ import subprocess
 import sys
 import time
 from collections.abc import Callable, Sequence
+from functools import partial
 from pathlib import Path
 from statistics import median
 from typing import Any
@@ -30,6 +32,7 @@ from core_model.embedded import load_redditbias, locate_encoder
 from core_model.errors import BadInput
 from core_model.optimization import build_optimizer
 from privacy.clipping import clipper
+from privacy.private_step import tokens_of_a_batch
 
 WAYS = ("plain", "book-keeping", "ghost", "hooks")
 NORM = 1.0
@@ -88,7 +91,7 @@ def loss_of(model: Any, batch: dict[str, torch.Tensor]) -> torch.Tensor:
 
 def step(way: str, model: Any, batch: dict[str, torch.Tensor]) -> Step:
     """One whole step of a way, ready to be repeated."""
-    from opacus.optimizers.optimizer_fast_gradient_clipping import DPOptimizerFastGradientClipping
+    from privacy.noisy_optimizer import NoisyOptimizer
 
     optimizer = build_optimizer(model, name="adamw", weight_decay=0.01)
     for group in optimizer.param_groups:
@@ -107,14 +110,23 @@ def step(way: str, model: Any, batch: dict[str, torch.Tensor]) -> Step:
     def private() -> None:
         if not clipping:
             clipping.append(clipper(way, model))  # type: ignore[arg-type]
-        clipping[0].add_clipped_gradients(lambda: loss_of(model, batch), rows=rows, max_norm=NORM)
-        noisy = DPOptimizerFastGradientClipping(
+        add_clipped_gradients(clipping[0], model, batch)
+        noisy = NoisyOptimizer(
             optimizer, noise_multiplier=1.0, max_grad_norm=NORM, expected_batch_size=rows, loss_reduction="mean"
         )
         noisy.step()
         noisy.zero_grad(set_to_none=True)
 
     return private
+
+
+def add_clipped_gradients(clipping: Any, model: Any, batch: dict[str, torch.Tensor]) -> None:
+    """Of one step, in the batches of the private trainer."""
+    rows, length = batch["input_ids"].shape
+    size = max(1, tokens_of_a_batch(torch.device("cpu")) // length)
+    for start in range(0, rows, size):
+        some = {name: tensor[start : start + size] for name, tensor in batch.items()}
+        clipping.add_clipped_gradients(partial(loss_of, model, some), rows=len(some["targets"]), max_norm=NORM)
 
 
 def seconds_of_gradients(way: str, model: Any, batch: dict[str, torch.Tensor]) -> float:
@@ -126,7 +138,7 @@ def seconds_of_gradients(way: str, model: Any, batch: dict[str, torch.Tensor]) -
         if clipping is None:
             (loss_of(model, batch) / rows).backward()
         else:
-            clipping.add_clipped_gradients(lambda: loss_of(model, batch), rows=rows, max_norm=NORM)
+            add_clipped_gradients(clipping, model, batch)
         for parameter in model.parameters():
             parameter.grad = None
 

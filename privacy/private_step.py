@@ -179,10 +179,10 @@ class PrivateStep:
 
     def update(self, loss: torch.Tensor) -> torch.Tensor | None:
         """Noise on the sum, divided by the expected rows, given to the optimizer."""
-        from opacus.optimizers.optimizer_fast_gradient_clipping import DPOptimizerFastGradientClipping
+        from privacy.noisy_optimizer import NoisyOptimizer
 
         noise = self._noise()
-        noisy = DPOptimizerFastGradientClipping(
+        noisy = NoisyOptimizer(
             self.optimizer,
             noise_multiplier=noise.of_gradient,
             max_grad_norm=self.norms[-1] if self.norms else self.private.clipping_norm,

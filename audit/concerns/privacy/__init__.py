@@ -31,7 +31,7 @@ from audit.concerns.privacy.figures import figures_of
 from audit.concerns.privacy.inference import Limits, group_metrics, inference_metrics
 from audit.concerns.privacy.memorization import exposure_metric, memorization_metrics, memorized
 from audit.concerns.privacy.rows import Trial, as_rows, draw_trial
-from audit.concerns.privacy.sandwich import Canaried, audit_canaries, read_promise
+from audit.concerns.privacy.sandwich import Canaried, audit_canaries, canaries_beside, read_promise
 from audit.concerns.privacy.sandwich_lines import sandwich_metrics, sandwich_note, sandwich_row
 from audit.concerns.privacy.shift import distribution_shift, distrust, shift_metric
 from audit.evidence import Limit, metric
@@ -89,9 +89,9 @@ class PrivacyAuditOptions(Options):
 
 
 def planned_passes(size: Size, options: PrivacyAuditOptions) -> Mapping[str, int]:
-    """Held-out rows, as many training rows, reference models and continuations.
+    """Held-out rows, as many training rows, canaries, the same again by a reference, its models, continuations.
 
-    Not in it, because a plan does not know of them: canaries, and the same rows again through a reference checkpoint.
+    A reference that turns out to be unfit (another task or other labels) is planned for, and then not asked.
     """
     others = min(size.rows, options.rows)
     members = min(others, size.training_rows)
@@ -102,6 +102,11 @@ def planned_passes(size: Size, options: PrivacyAuditOptions) -> Mapping[str, int
         Task.QUESTION_ANSWERING: ("true answers", "true answers of members"),
     }.get(size.task, ("references", "references of members"))
     passes = {names[0]: others, names[1]: members}
+    canaries = canaries_beside(size.folder)
+    if canaries:
+        passes["canaries"] = canaries
+    if size.reference:
+        passes["reference checkpoint"] = members + others + canaries
     if options.reference_models:
         passes["reference models"] = options.reference_models * (members + others)
     if size.task is Task.LANGUAGE_MODELING and options.extraction_rows:

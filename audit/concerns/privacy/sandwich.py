@@ -25,6 +25,8 @@ from privacy.linter import Fault, TrainingFacts, lint
 from privacy.one_run import Guesses, OneRunBound, audit_scores, epsilon_lower_bound, ways_to_guess
 
 if TYPE_CHECKING:
+    from pathlib import Path
+
     from audit.subject import Subject
 
 CONFIDENCE = 0.95
@@ -122,6 +124,16 @@ def audit_canaries(subject: Subject, promise: Promise, *, random: np.random.Gene
     )  # fmt: skip
     most = largest_bound(subject.task, len(included), delta)
     return Canaried(bound, "", most, attack, losses, included, canaries.data_sha256, passes)
+
+
+def canaries_beside(folder: Path | None) -> int:
+    """How many canaries a checkpoint's training left with it; 0 where none can be read."""
+    if folder is None:
+        return 0
+    try:
+        return len(read_canaries(folder).canaries)
+    except BadInput:
+        return 0
 
 
 def ways_for(task: Task, canaries: int) -> list[Guesses]:

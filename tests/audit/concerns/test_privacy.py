@@ -15,6 +15,7 @@ from audit.policy import Policy, PolicyLimit
 from audit.registry import Registry
 from core_model.tasks import Task
 from privacy.attacks.scores import tpr_at_fpr
+from privacy.canaries import make_canaries, write_canaries
 from reports.record import PolicyFacts, Severity, Status, Verdict
 from tests.audit.concerns.privacy_subjects import ids, one, planted, run
 from tests.audit.test_engine import frame
@@ -246,3 +247,14 @@ def test_what_it_needs_and_has_no_form_for():
     assert writing == {
         "tokens of data": 50, "tokens of members": 50, "reference models": 400, "continuations": 2 * 20 * 50,
     }  # fmt: skip
+
+
+def test_the_plan_counts_canaries_and_the_reference_as_the_run_does(tmp_path):
+    subject = planted(rows=60)
+    canaries = make_canaries(subject.training, Task.CLASSIFICATION, 30, random=np.random.default_rng(0))
+    write_canaries(tmp_path, canaries)
+    size = Size(rows=60, training_rows=60, classes=2, folder=tmp_path, reference=True)
+    planned = plugin_of(privacy).forward_passes(size, PrivacyAuditOptions())
+    assert planned == {"data": 60, "training data": 60, "canaries": 30, "reference checkpoint": 150}
+    (tmp_path / "canaries.json").write_text("{")  # what cannot be read is not asked
+    assert "canaries" not in plugin_of(privacy).forward_passes(size, PrivacyAuditOptions())
