@@ -16,6 +16,7 @@ from functools import lru_cache
 from typing import Any
 
 from reports.errors import FigureUnfit
+from reports.language import Language, _, axis_format, spoken, translated
 from reports.numbers import cell
 from reports.record import Figure
 from reports.svg import rebuilt
@@ -36,11 +37,11 @@ def draw(figure: Figure) -> str:
 
     Raises: FigureUnfit when no row holds the numbers that this kind reads.
     """
-    return _draw(figure.model_dump_json())
+    return _draw(figure.model_dump_json(), spoken())
 
 
 @lru_cache(maxsize=64)
-def _draw(figure_json: str) -> str:
+def _draw(figure_json: str, language: Language) -> str:  # the language is part of the key
     import altair as alt
     import vl_convert
 
@@ -48,7 +49,7 @@ def _draw(figure_json: str) -> str:
     text, numbers, optional = _COLUMNS[figure.kind]
     rows = _readable(figure, text=text, numbers=numbers, optional=optional)
     chart = _KINDS[figure.kind](alt, rows, figure).configure(**_configuration())
-    svg = vl_convert.vegalite_to_svg(chart.to_dict(), allowed_base_urls=[])
+    svg = vl_convert.vegalite_to_svg(chart.to_dict(), allowed_base_urls=[], format_locale=axis_format())
     return rebuilt(svg, prefix=figure.id)
 
 
@@ -63,7 +64,7 @@ def _intervals(alt: Any, rows: Rows, figure: Figure) -> Any:
     layers = [whiskers, dots]
     limits = {row["limit"] for row in rows if row.get("limit") is not None}
     if len(limits) == 1:
-        ground = alt.Chart(alt.Data(values=[{"limit": limits.pop(), "words": "limit"}])).encode(
+        ground = alt.Chart(alt.Data(values=[{"limit": limits.pop(), "words": _("limit")}])).encode(
             x=_measure(alt, "limit", figure.x_label, rows, columns)
         )
         rule = ground.mark_rule(color="currentColor", strokeDash=[5, 4], strokeWidth=1.2)
@@ -102,10 +103,10 @@ def _reliability(alt: Any, rows: Rows, figure: Figure) -> Any:
         .encode(x=alt.X("confidence:Q", scale=unit), y=alt.Y("accuracy:Q", scale=unit))
     )
     base = alt.Chart(alt.Data(values=rows)).encode(
-        x=alt.X("confidence:Q", scale=unit, title=one_line(figure.x_label) or "confidence")
+        x=alt.X("confidence:Q", scale=unit, title=_title(figure.x_label) or _("confidence"))
     )
     whiskers = base.mark_rule(color=COLOURS[0], strokeWidth=2, strokeCap="round").encode(
-        y=alt.Y("low:Q", scale=unit, title=one_line(figure.y_label) or "accuracy"), y2="high:Q"
+        y=alt.Y("low:Q", scale=unit, title=_title(figure.y_label) or _("accuracy")), y2="high:Q"
     )
     dots = base.mark_point(filled=True, color=COLOURS[0], opacity=1).encode(
         y="accuracy:Q", size=alt.Size("n:Q", title="rows", scale=alt.Scale(range=[20, 240]), legend=None)
@@ -122,7 +123,7 @@ def _lines(alt: Any, rows: Rows, figure: Figure) -> Any:
         row["x"] = _label(row["x"]) if ordinal else row["x"]
     x = alt.X(
         "x:O" if ordinal else "x:Q",
-        title=one_line(figure.x_label) or None,
+        title=_title(figure.x_label) or None,
         **({"sort": None} if ordinal else {"scale": alt.Scale(zero=False)}),
     )
     base = alt.Chart(alt.Data(values=rows)).encode(x=x)
@@ -150,7 +151,7 @@ def _lines_on_log_axes(alt: Any, rows: Rows, figure: Figure) -> Any:
         powers = [10.0**power for power in range(math.ceil(math.log10(low)), math.floor(math.log10(high)) + 1)]
         axes[name] = kind(
             f"{name}:Q",
-            title=one_line(title, longest=120) or None,
+            title=_title(title) or None,
             scale=alt.Scale(type="log", domain=[low, high], nice=False),
             axis=alt.Axis(values=powers, format="~g") if len(powers) > 1 else alt.Axis(tickCount=4, format="~g"),
         )
@@ -176,9 +177,9 @@ def _heatmap(alt: Any, rows: Rows, figure: Figure) -> Any:
     colours = ["#B35806", "#F7F7F7", "#08519C"] if both else ["#EFF3FF", "#08519C"]
     base = alt.Chart(alt.Data(values=rows)).encode(
         x=alt.X(
-            "x:N", sort=None, title=one_line(figure.x_label) or None, axis=alt.Axis(labelAngle=0 if wide < 7 else -40)
+            "x:N", sort=None, title=_title(figure.x_label) or None, axis=alt.Axis(labelAngle=0 if wide < 7 else -40)
         ),
-        y=alt.Y("y:N", sort=None, title=one_line(figure.y_label) or None),
+        y=alt.Y("y:N", sort=None, title=_title(figure.y_label) or None),
     )
     legend = None if written else alt.Legend(title=None, gradientLength=160)
     cells = base.mark_rect(stroke="#888", strokeWidth=0.5).encode(
@@ -239,6 +240,11 @@ def _tell_apart(rows: Rows) -> None:
             seen[label] += 1
             short[full] = label if seen[label] == 1 else f"{label} ({seen[label]})"
         row["label"] = short[full]
+
+
+def _title(label: str) -> str:
+    """An axis' title, in the language that is spoken where its catalogue has these words."""
+    return one_line(translated(label) or label, longest=120)
 
 
 def _label(value: object) -> str:
@@ -308,7 +314,7 @@ def _measure(alt: Any, field: str, title: str, rows: Rows, columns: Sequence[str
         reach[0] = 0
     axis = alt.Axis(tickCount=6)
     scale = alt.Scale(domain=reach, nice=False)
-    return (kind or alt.X)(f"{field}:Q", title=one_line(title, longest=120) or None, scale=scale, axis=axis)
+    return (kind or alt.X)(f"{field}:Q", title=_title(title) or None, scale=scale, axis=axis)
 
 
 def _configuration() -> dict[str, Any]:

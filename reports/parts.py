@@ -10,6 +10,8 @@ from typing import Literal
 
 from pydantic import BaseModel, ConfigDict, Field
 
+from reports.language import _, moment
+
 Scalar = str | int | float | bool | None
 
 
@@ -40,8 +42,11 @@ class Waiver(Part):
     @property
     def words(self) -> str:
         """Who, until when and why, in one line."""
-        role = f" ({self.role})" if self.role else ""
-        return f"waived by {self.person}{role} until {self.expires}: {self.reason}"
+        person = f"{self.person} ({self.role})" if self.role else self.person
+        return _(
+            "waived by %(person)s until %(date)s: %(reason)s",
+            person=person, date=moment(self.expires), reason=self.reason,
+        )  # fmt: skip
 
 
 class LimitFacts(Part):

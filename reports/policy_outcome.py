@@ -101,9 +101,13 @@ def too_many(policy: PolicyFacts | None, audits: Sequence[AuditResult]) -> list[
 def waived(audits: Sequence[AuditResult]) -> list[str]:
     """What is let through, who lets it through, until when and why."""
     return [
-        *(f"{a.id}: not measured; {a.waiver.words}" for a in audits if a.waiver and a.status is not Status.MEASURED),
         *(
-            f"{a.id}: {m.key}: {'not measured' if m.value is None else m.verdict.value}; {m.waiver.words}"
+            f"{a.id}: {states.NOT_MEASURED.word}; {a.waiver.words}"
+            for a in audits
+            if a.waiver and a.status is not Status.MEASURED
+        ),
+        *(
+            f"{a.id}: {m.key}: {states.own(m).word}; {m.waiver.words}"
             for a, m in _limited(audits)
             if m.waiver is not None and states.waived(m)
         ),

@@ -7,7 +7,7 @@ gives it back, and a Content-Security-Policy that allows its own style sheet and
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 
 from reports.document import markup, states
 from reports.document.comparison import comparison_html
@@ -24,15 +24,28 @@ from reports.document.rows import (
     table,
 )
 from reports.document.states import State
+from reports.document.vocabulary import meaning
 from reports.frameworks.facts import agreement_words
+from reports.language import ENGLISH, N_, Language, _, percent, speaking, translated
 from reports.numbers import cell
 from reports.policy_outcome import waived
 from reports.reading import RECORD_ELEMENT, hash_matches
-from reports.record import AuditResult, Finding, Metric, Record, Scalar, Severity, Status
+from reports.record import AuditResult, Finding, Metric, Record, Severity, Status
 
 __all__ = ["comparison_html", "report_html"]
 
 MOST_ENTRIES = 300  # packages, files, options: lines of one appendix table that a page shows
+
+
+@dataclass(frozen=True)
+class Definition:
+    """What a name stands for: in the page's language where the vocabulary has it, and in the record's own words."""
+
+    name: str
+    meaning: str
+    definition: str
+    interval: str
+    source: str
 
 
 @dataclass(frozen=True)
@@ -50,7 +63,7 @@ class AuditView:
     absent: list[MetricRow]
     findings: list[FindingView]
     figures: list[FigureView]
-    definitions: Table
+    definitions: list[Definition]
     options: Table
 
     @property
@@ -59,12 +72,18 @@ class AuditView:
         return self.state not in (states.PASS, states.NOT_MEASURED)
 
 
-def report_html(record: Record) -> str:
+def report_html(record: Record, *, language: Language = ENGLISH) -> str:
     """The report as one HTML document that needs nothing else.
 
     Args:
         record: an audit's record, complete or not; a content hash that does not fit is shown on the first screen.
+        language: of the fixed texts, the numbers and the dates; the record inside is the same in each.
     """
+    with speaking(language):
+        return _report(record)
+
+
+def _report(record: Record) -> str:
     anchors = Anchors()
     audits = [_audit_view(audit, anchors) for audit in record.audits]
     by_state = sorted(audits, key=lambda view: states.ORDER.index(view.state))
@@ -76,7 +95,7 @@ def report_html(record: Record) -> str:
     limited = [m for a in record.audits for m in a.metrics if m.limit is not None]
     return page(
         "report.html",
-        footer=markup.page_footer(record.subject.sha256, "audit report"),
+        footer=markup.page_footer(record.subject.sha256, _("audit report")),
         embedded=markup.data_element(RECORD_ELEMENT, record.model_dump_json()),
         record=record,
         audits=by_state,
@@ -113,7 +132,7 @@ def _audit_view(audit: AuditResult, anchors: Anchors) -> AuditView:
         findings=[_finding_view(finding, audit, title, rows, anchors) for finding in audit.findings],
         figures=[figure_view(figure, anchors) for figure in audit.figures],
         definitions=_definitions(audit),
-        options=_pairs(list(audit.options.items()), "option", "value"),
+        options=_pairs(list(audit.options.items()), _("option"), _("value"), mono=_("option")),
         **groups,
     )
 
@@ -141,15 +160,21 @@ def _finding_view(
     )
 
 
-def _definitions(audit: AuditResult) -> Table:
+def _definitions(audit: AuditResult) -> list[Definition]:
     """One line for each name: what the number is, whose method it is, and how its interval was made."""
-    lines: dict[str, dict[str, Scalar]] = {}
+    by_name: dict[str, list[Metric]] = {}
     for metric in audit.metrics:
-        line = lines.setdefault(metric.name, {"name": metric.name, "what it is": "", "interval": "", "source": ""})
-        method = f"{metric.interval_method} ({metric.confidence * 100:g}%)" if metric.interval_method else ""
-        found = {"what it is": metric.definition, "interval": method, "source": metric.source}
-        line.update({key: value for key, value in found.items() if value and not line[key]})
-    return replace(table(list(lines.values()), MOST_ENTRIES), mono=frozenset(["name"]))
+        by_name.setdefault(metric.name, []).append(metric)
+    return [
+        Definition(
+            name=name,
+            meaning=meaning(name),
+            definition=next((m.definition for m in some if m.definition), ""),
+            interval=next((f"{m.interval_method} ({percent(m.confidence)})" for m in some if m.interval_method), ""),
+            source=next((m.source for m in some if m.source), ""),
+        )
+        for name, some in list(by_name.items())[:MOST_ENTRIES]
+    ]
 
 
 def _seal(record: Record) -> str:
@@ -164,21 +189,24 @@ def _appendix(record: Record) -> list[tuple[str, Table]]:
     environment = record.environment
     facts = {**environment.model_dump(exclude={"packages"}), **record.subject.facts}
     sums = {
-        "model (weights, config, tokenizer)": record.subject.sha256,
-        "data": record.data.sha256,
-        "training data": record.training_data.sha256 if record.training_data else None,
-        "policy": record.policy.sha256 if record.policy else None,
-        "evidence rows": record.evidence.sha256 if record.evidence else None,
-        "content of this record": record.content_sha256,
+        N_("model (weights, config, tokenizer)"): record.subject.sha256,
+        N_("data"): record.data.sha256,
+        N_("training data"): record.training_data.sha256 if record.training_data else None,
+        N_("policy"): record.policy.sha256 if record.policy else None,
+        N_("evidence rows"): record.evidence.sha256 if record.evidence else None,
+        N_("content of this record"): record.content_sha256,
     }
+    named = [(translated(key) or key, value) for key, value in facts.items()]
+    hashes = [(_(key), value) for key, value in sums.items() if value]
+    files, packages = list(record.subject.files.items()), list(environment.packages.items())
     return [
-        ("Where it ran", _pairs(list(facts.items()), "what", "value")),
-        ("SHA-256", _pairs([(k, v) for k, v in sums.items() if v], "what", "hash")),
-        ("Files of the checkpoint", _pairs(list(record.subject.files.items()), "file", "SHA-256")),
-        ("Packages", _pairs(list(environment.packages.items()), "package", "version")),
+        (_("Where it ran"), _pairs(named, _("what"), _("value"))),
+        ("SHA-256", _pairs(hashes, _("what"), _("hash"), mono=_("hash"))),
+        (_("Files of the checkpoint"), _pairs(files, _("file"), "SHA-256", mono="SHA-256")),
+        (_("Packages"), _pairs(packages, _("package"), _("version"))),
     ]
 
 
-def _pairs(pairs: Sequence[tuple[str, object]], left: str, right: str) -> Table:
+def _pairs(pairs: Sequence[tuple[str, object]], left: str, right: str, *, mono: str = "") -> Table:
     rows = [[(str(key), False), (cell(value) or str(value), False)] for key, value in pairs[:MOST_ENTRIES]]
-    return Table([left, right], rows, len(pairs), mono=frozenset(["hash", "SHA-256", "option"]))
+    return Table([left, right], rows, len(pairs), mono=frozenset([mono]))

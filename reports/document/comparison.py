@@ -7,9 +7,9 @@ from dataclasses import dataclass, replace
 from reports.comparison import Comparison, Difference
 from reports.document import markup, states
 from reports.document.page import page
-from reports.document.rows import Glyph, in_words, slice_words
+from reports.document.rows import Glyph, direction, in_words, slice_words
 from reports.document.states import State
-from reports.language import N_
+from reports.language import ENGLISH, N_, Language, _, percent, speaking
 from reports.numbers import ABSENT, decimals_for, measured, number
 
 COMPARISON_ELEMENT = '<script type="application/json" id="audit-comparison">'
@@ -21,7 +21,6 @@ STATES = {
     "no evidence of change": replace(states.INFORMATIVE, english=N_("no evidence of change")),
     "not comparable": replace(states.NOT_MEASURED, english=N_("not comparable")),
 }
-_DIRECTION = {"lower": "lower is better", "higher": "higher is better", "none": ""}
 
 
 @dataclass(frozen=True)
@@ -46,14 +45,19 @@ class DifferenceRow:
     glyph: Glyph | None
 
 
-def comparison_html(comparison: Comparison) -> str:
+def comparison_html(comparison: Comparison, *, language: Language = ENGLISH) -> str:
     """The comparison as one HTML document that needs nothing else; the same comparison gives the same bytes."""
+    with speaking(language):
+        return _page(comparison)
+
+
+def _page(comparison: Comparison) -> str:
     rows = [_row(row) for row in comparison.rows]
     groups = [(state, [row for row in rows if row.state == state]) for state in STATES.values()]
     data = [comparison.data, comparison.data_b or comparison.data]
     return page(
         "comparison.html",
-        footer=markup.page_footer(comparison.b.sha256, "comparison, B"),
+        footer=markup.page_footer(comparison.b.sha256, _("comparison, B")),
         embedded=markup.data_element(COMPARISON_ELEMENT, comparison.model_dump_json()),
         comparison=comparison,
         sides=[("A", comparison.a, data[0]), ("B", comparison.b, data[1])],
@@ -71,14 +75,14 @@ def _row(row: Difference) -> DifferenceRow:
         words=in_words(row.name),
         slice=slice_words(row.slice),
         unit=row.unit,
-        direction=_DIRECTION[row.better],
+        direction=direction(row.better),
         a=number(row.a, decimals=decimals),
         b=number(row.b, decimals=decimals),
         difference=f"+{difference}" if row.difference is not None and row.difference > 0 else difference,
         interval=interval,
-        confidence=f"{row.confidence * 100:g}%",
+        confidence=percent(row.confidence),
         method=row.method or "",
-        pairing="same rows" if row.paired else "different rows",
+        pairing=_("same rows") if row.paired else _("different rows"),
         n=number(row.n) if row.n else ABSENT,
         state=STATES[row.conclusion],
         reason=row.reason or "",

@@ -8,11 +8,15 @@ from jinja2 import Environment
 from markupsafe import Markup
 
 from reports.document import markup
+from reports.language import spoken
 from reports.numbers import duration, number
 
 
 def page(template: str, *, footer: Markup, embedded: Markup, **context: object) -> str:
-    """A page of this package: its template between our style and script, with the policy that fits their bytes."""
+    """A page of this package: its template between our style and script, with the policy that fits their bytes.
+
+    It is in the language that is spoken while it is built.
+    """
     style, script = markup.asset("style.css"), markup.asset("script.js")
     policy = "; ".join(
         [
@@ -24,7 +28,7 @@ def page(template: str, *, footer: Markup, embedded: Markup, **context: object) 
         ]
     )
     parts = {"style": style, "script": script, "policy": policy, "footer": footer, "embedded": embedded}
-    return _jinja().get_template(template).render(**parts, **context) + "\n"
+    return _jinja().get_template(template).render(language=spoken(), **parts, **context) + "\n"
 
 
 @cache

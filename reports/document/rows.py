@@ -14,14 +14,16 @@ from reports.document import states
 from reports.document.markup import drawing
 from reports.document.states import State
 from reports.errors import FigureUnfit
+from reports.language import N_, _, percent
 from reports.numbers import ABSENT, aligned, cell, measured, number
 from reports.record import Figure, Finding, Metric, Scalar
 
 MOST_EXAMPLES = 40  # rows of one finding that a page shows: the worst, and some at random
 MOST_FIGURE_ROWS = 200  # rows of one figure's table that a page shows
 MOST_COLUMNS = 12
+USUAL_CONFIDENCE = 0.95  # of an interval; any other is written beside it
 
-_DIRECTION = {"lower": "lower is better", "higher": "higher is better", "none": ""}
+DIRECTION = {"lower": N_("lower is better"), "higher": N_("higher is better")}
 
 
 @dataclass(frozen=True)
@@ -46,6 +48,7 @@ class MetricRow:
     value: str
     interval: str
     confidence: str
+    unusual: bool
     n: str
     direction: str
     limit: str
@@ -133,8 +136,13 @@ def in_words(name: str) -> str:
 
 
 def slice_words(parts: dict[str, str]) -> str:
-    """`{"by": "source"}` is "largest gap by source"; `{"source": "tweet"}` is "source = tweet"."""
-    return ", ".join(f"by {v}" if k == "by" else f"{k} = {v}" for k, v in parts.items())
+    """`{"by": "source"}` is "by source"; `{"source": "tweet"}` is "source = tweet"."""
+    return ", ".join(_("by %(column)s", column=v) if k == "by" else f"{k} = {v}" for k, v in parts.items())
+
+
+def direction(better: str) -> str:
+    """Which way a number should go: "lower is better"; empty where it has no direction."""
+    return _(DIRECTION[better]) if better in DIRECTION else ""
 
 
 def metric_rows(metrics: Sequence[Metric]) -> list[MetricRow]:
@@ -171,7 +179,9 @@ def _column(values: Sequence[Scalar]) -> list[tuple[str, bool]]:
 
 
 def _words(value: Scalar) -> str:
-    return ABSENT if value is None else {True: "yes", False: "no"}[value] if isinstance(value, bool) else str(value)
+    if isinstance(value, bool):
+        return _("yes") if value else _("no")
+    return ABSENT if value is None else str(value)
 
 
 def _metric_row(metric: Metric, scale: tuple[float, float] | None) -> MetricRow:
@@ -184,9 +194,10 @@ def _metric_row(metric: Metric, scale: tuple[float, float] | None) -> MetricRow:
         unit=metric.unit,
         value=value,
         interval=interval,
-        confidence=f"{metric.confidence * 100:g}%",
+        confidence=percent(metric.confidence),
+        unusual=metric.confidence != USUAL_CONFIDENCE,
         n=number(metric.n) if metric.n else ABSENT,
-        direction=_DIRECTION[metric.better],
+        direction=direction(metric.better),
         limit=_limit(metric),
         limit_source=metric.limit_source or "",
         state=state,
@@ -203,7 +214,7 @@ def _waived(metric: Metric) -> str:
     """Who lets it through, and what its own verdict is: "fail; waived by M. Kaya until 2027-02-01: ..."."""
     if metric.waiver is None or not states.waived(metric):
         return ""
-    return f"{'not measured' if metric.value is None else metric.verdict.value}; {metric.waiver.words}"
+    return f"{states.own(metric).word}; {metric.waiver.words}"
 
 
 def _limit(metric: Metric) -> str:
@@ -214,7 +225,7 @@ def _limit(metric: Metric) -> str:
 
 
 def _p_value(p: float | None) -> str:
-    return "" if p is None else "< 0.001" if p < 0.001 else f"= {p:.3f}"
+    return "" if p is None else f"< {number(0.001)}" if p < 0.001 else f"= {number(p, decimals=3)}"
 
 
 def _about(rows: int | None) -> str:

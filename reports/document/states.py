@@ -45,14 +45,17 @@ _OF_VERDICT = {
 
 def of_metric(metric: Metric) -> State:
     """A number without a value was not measured, whatever else is said of it; a waiver never makes a pass."""
-    if metric.value is None:
-        return NOT_MEASURED
-    return WAIVED if waived(metric) else _OF_VERDICT[metric.verdict]
+    return WAIVED if metric.value is not None and waived(metric) else own(metric)
 
 
 def of_point(verdict: Verdict) -> State:
     """The state of a value that has this verdict."""
     return _OF_VERDICT[verdict]
+
+
+def own(metric: Metric) -> State:
+    """The state that the number has without its waiver."""
+    return NOT_MEASURED if metric.value is None else _OF_VERDICT[metric.verdict]
 
 
 def waived(metric: Metric) -> bool:

@@ -6,7 +6,7 @@ from dataclasses import dataclass, replace
 
 from reports.document import markup, states
 from reports.document.page import page
-from reports.document.rows import Anchors, figure_view, in_words
+from reports.document.rows import Anchors, direction, figure_view, in_words
 from reports.document.states import State
 from reports.language import N_
 from reports.numbers import ABSENT, measured, number
@@ -22,7 +22,6 @@ STATES = {
     "no evidence of change": replace(states.INFORMATIVE, english=N_("no evidence of change")),
     "not measured": states.NOT_MEASURED,
 }
-_DIRECTION = {"lower": "lower is better", "higher": "higher is better", "none": ""}
 
 
 @dataclass(frozen=True)
@@ -75,7 +74,7 @@ def _row(line: Line) -> TradeRow:
         kind=line.kind,
         name=in_words(line.name),
         unit=line.unit,
-        direction=_DIRECTION[line.better],
+        direction=direction(line.better),
         before=_cell(line.before),
         after=_cell(line.after),
         change=change,

@@ -10,7 +10,7 @@
   by("unfold")?.addEventListener("click", (event) => {
     opened = !opened;
     for (const fold of folds()) fold.open = opened;
-    event.currentTarget.textContent = opened ? "Fold all" : "Unfold all";
+    event.currentTarget.textContent = opened ? event.currentTarget.dataset.fold : event.currentTarget.dataset.unfold;
   });
   by("print")?.addEventListener("click", () => window.print());
 
@@ -44,7 +44,7 @@
       shown += 1;
       if (words) for (let at = row; at; at = at.parentElement) if (at.tagName === "DETAILS") at.open = true;
     }
-    said.textContent = words ? `${shown} rows` : "";
+    said.textContent = words ? `${shown} ${said.dataset.rows}` : "";
   });
 
   for (const button of all("button[data-copy]")) {
@@ -53,10 +53,10 @@
       const source = document.getElementById(button.dataset.copy);
       try {
         await navigator.clipboard.writeText(source.textContent);
-        button.textContent = "Copied";
+        button.textContent = button.dataset.copied;
       } catch {
         getSelection().selectAllChildren(source);
-        button.textContent = "Selected";
+        button.textContent = button.dataset.selected;
       }
     });
   }
