@@ -38,6 +38,7 @@ def metric(
     definition: str | None = None,
     source: str | None = None,
     volatile: bool = False,
+    p_value: float | None = None,
 ) -> Metric:
     """One line of the record.
 
@@ -51,6 +52,7 @@ def metric(
         definition: one sentence that says what the number is.
         source: paper or standard of the method.
         volatile: true for clock and meter readings, which the content hash leaves out.
+        p_value: of the limit being held, where the method has one of its own; None: read off the interval later.
     """
     value = finite(estimate.value)
     reason = estimate.reason
@@ -74,6 +76,7 @@ def metric(
         rows_needed=rows_needed(estimate, limit) if verdict is Verdict.INCONCLUSIVE else None,
         definition=definition,
         source=source,
+        p_value=p_value,
         volatile=volatile,
     )
 

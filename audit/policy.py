@@ -96,6 +96,7 @@ class Policy:
                 "verdict": verdict,
                 "rows_needed": needed,
                 "better": better,
+                "p_value": None,
             }
         )
 

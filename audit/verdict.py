@@ -98,6 +98,8 @@ def judge_run(audits: Sequence[AuditResult], *, asked: Sequence[str] = (), polic
 def _p_value(metric: Metric) -> float:
     if metric.value is None or metric.interval is None or metric.limit is None or metric.better == "none":
         raise ValueError(f"{metric.key} has no limit to be held against")
+    if metric.p_value is not None:
+        return metric.p_value
     low, high = metric.interval
     return float(
         p_value_against_limit(

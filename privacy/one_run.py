@@ -56,6 +56,11 @@ class OneRunBound:
     correct: int
     tried: int = 1
 
+    def p_value(self, epsilon: float) -> float:
+        """Of a training that is (epsilon, delta)-private; paid for all the ways to guess (Bonferroni)."""
+        found = p_value(self.correct, self.guesses, self.canaries, epsilon=epsilon, delta=self.delta)
+        return min(1.0, self.tried * found)
+
 
 def p_value(correct: int, guesses: int, canaries: int, *, epsilon: float, delta: float) -> float:
     """Probability of at least so many correct guesses, at most, from an (epsilon, delta)-private training.

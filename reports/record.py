@@ -78,7 +78,7 @@ class Metric(Part):
     rows_needed: int | None = Field(None, description="rows that would decide an inconclusive verdict, about")
     definition: str | None = Field(None, description="one sentence: what the number is")
     source: str | None = Field(None, description="paper or standard of the method")
-    p_value: float | None = Field(None, description="one-sided, of the limit being held; from the interval's arm")
+    p_value: float | None = Field(None, description="one-sided, of the limit being held; the method's, or from the interval's arm")
     p_adjusted: float | None = Field(None, description="the p-value after the run's correction for many limits")
     volatile: bool = Field(False, description="depends on the clock or the meter: outside the content hash")
     waiver: Waiver | None = Field(None, description="who lets it through for now, although its limit does not hold")

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import numpy as np
+import pytest
 
 from audit.evidence import Limit, metric
 from audit.statistics.estimate import Estimate
@@ -71,3 +72,16 @@ def test_a_policy_limit_that_nothing_measured_leaves_the_run_inconclusive():
 def test_each_limit_carries_its_adjusted_p_value():
     metrics = judge_run([result(0.3, 0.02)]).audits[0].metrics
     assert metrics[0].p_adjusted < 0.025 < metrics[1].p_adjusted <= 1
+
+
+def test_a_method_with_a_p_value_of_its_own_is_believed_and_a_policys_limit_asks_anew():
+    """A one-sided bound has no arm towards its limit: read off the interval its p-value would be 0."""
+    broken = result(0.3)
+    [line] = broken.metrics
+    bound = line.model_copy(update={"interval": (0.3, 0.4), "p_value": 0.02})
+    judged = judge_run([broken.model_copy(update={"metrics": [bound]}), result(0.01)])
+    assert judged.audits[0].metrics[0].p_value == 0.02
+    assert judged.audits[0].metrics[0].p_adjusted == pytest.approx(0.04)
+    assert judged.verdict == "inconclusive"  # broken alone, not after two looks
+    alone = judge_run([broken.model_copy(update={"metrics": [bound]})])
+    assert alone.verdict == "fail"

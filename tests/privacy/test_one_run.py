@@ -193,3 +193,12 @@ def test_scores_and_coins_of_different_length_are_refused():
 def test_the_ways_to_guess_depend_on_the_number_of_canaries_alone():
     assert [way.count for way in ways_to_guess(1000)] == [1000, 500, 200, 100, 50]
     assert [way.count for way in ways_to_guess(1)] == [1]
+
+
+def test_the_p_value_of_a_bound_crosses_its_error_probability_at_the_bound():
+    scores, included = np.arange(200.0), np.arange(200) >= 95
+    bound = audit_scores(
+        scores, included, how=ways_to_guess(200), delta=1e-6, confidence=0.95, random=np.random.default_rng(0)
+    )
+    assert bound.epsilon > 1 and bound.p_value(bound.epsilon) == pytest.approx(0.05, rel=1e-3)
+    assert bound.p_value(0.5 * bound.epsilon) < 0.05 < bound.p_value(1.5 * bound.epsilon) <= 1

@@ -110,6 +110,7 @@ def _accounted(promise: Promise) -> list[Metric]:
 def _below(promise: Promise, canaried: Canaried) -> list[Metric]:
     """The bound. It is held against the claim only where it could have refuted it."""
     bound, claim = canaried.bound, promise.claim
+    against = None
     if bound is None:
         estimate, limit = Estimate.absent(canaried.trouble), None
     else:
@@ -120,6 +121,7 @@ def _below(promise: Promise, canaried: Canaried) -> list[Metric]:
         )
         able = claim is not None and canaried.most > claim.epsilon
         limit = Limit(claim.epsilon, "the claim in privacy.json") if claim is not None and able else None
+        against = bound.p_value(limit.value) if limit is not None else None
         estimate = (
             Estimate(bound.epsilon, bound.epsilon, top, bound.canaries, method)
             if claim is not None
@@ -127,7 +129,7 @@ def _below(promise: Promise, canaried: Canaried) -> list[Metric]:
         )
     lines = [
         metric(
-            LOWER, estimate, unit=UNIT, better="lower", limit=limit, source=STEINKE,
+            LOWER, estimate, unit=UNIT, better="lower", limit=limit, source=STEINKE, p_value=against,
             definition=f"The training is not more private than this, at 95% confidence ({canaried.attack} of the "
             "canaries). Above the claim it has found a bug; near 0 it proves little, for weak attacks give 0, too.",
         )

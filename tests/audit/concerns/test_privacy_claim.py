@@ -67,6 +67,7 @@ def test_a_bound_above_the_claim_has_found_a_bug(tmp_path: Path) -> None:
     found = run(subject(tmp_path, claim, leak=12.0))
     lower = one(found, "epsilon_lower_bound")
     assert lower.value > claim.epsilon and lower.verdict is Verdict.FAIL and lower.limit == claim.epsilon
+    assert 0 < lower.p_value < 0.05  # of so many right guesses, if the claim held: never 0
     [bug] = [f for f in found.findings if f.id == "privacy-claim-refuted"]
     assert bug.severity is Severity.HIGH and "--grad-sample hooks" in bug.mitigation.command
     assert found.findings[0].severity is Severity.HIGH
@@ -81,6 +82,7 @@ def test_an_honest_claim_is_not_accused_and_stands_in_one_row(tmp_path: Path) ->
     assert one(found, "claim_contradictions").verdict is Verdict.PASS
     lower = one(found, "epsilon_lower_bound")
     assert lower.verdict is Verdict.PASS and lower.interval == (lower.value, claim.epsilon)
+    assert lower.p_value > 0.05
     assert not {name for name in ids(found) if "claim" in name}
     [row] = found.tables["privacy_sandwich"]
     assert row["epsilon at least (95%)"] == lower.value <= row["epsilon claimed"] < row["epsilon by RDP"]
