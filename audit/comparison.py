@@ -40,17 +40,7 @@ def compare(
         seed: of the paired bootstrap.
     Raises: NotComparable for different tasks, or different data without `unpaired`.
     """
-    if a.subject.task != b.subject.task:
-        raise NotComparable(
-            f"A is a {a.subject.task} checkpoint, B a {b.subject.task} one: their numbers mean different things",
-            mend="compare two records of one task",
-        )
-    if a.data.sha256 != b.data.sha256 and not unpaired:
-        raise NotComparable(
-            f"A was audited on {a.data.name} ({a.data.sha256[:12]}), B on {b.data.name} ({b.data.sha256[:12]}): "
-            "not the same rows",
-            mend="audit both on one file, or add --unpaired",
-        )
+    refuse_unlike(a, b, unpaired=unpaired)
     rows, why_not = (None, "--unpaired was given") if unpaired else paired_rows(a, b, folder_a, folder_b)
     random = np.random.default_rng(seed)
     differences = []
@@ -58,7 +48,25 @@ def compare(
         other = b.audit(result.id)
         if other is not None:
             differences += _of_audit(result, other, rows, why_not, random)
-    return Comparison(a=a.subject, b=b.subject, data=a.data, rows=differences)
+    alike = a.data.sha256 == b.data.sha256
+    return Comparison(a=a.subject, b=b.subject, data=a.data, data_b=None if alike else b.data, rows=differences)
+
+
+def refuse_unlike(a: Record, b: Record, *, unpaired: bool, names: tuple[str, str] = ("A", "B")) -> None:
+    """Raises: NotComparable for different tasks, or different data without `unpaired`."""
+    one, other = names
+    if a.subject.task != b.subject.task:
+        raise NotComparable(
+            f"{one} is a {a.subject.task} checkpoint, {other} a {b.subject.task} one: their numbers mean different "
+            "things",
+            mend="compare records of one task",
+        )
+    if a.data.sha256 != b.data.sha256 and not unpaired:
+        raise NotComparable(
+            f"{one} was audited on {a.data.name} ({a.data.sha256[:12]}), {other} on {b.data.name} "
+            f"({b.data.sha256[:12]}): not the same rows",
+            mend="audit all on one file, or add --unpaired",
+        )
 
 
 def _of_audit(
@@ -84,11 +92,7 @@ def _difference(
     why_not: str | None,
     random: np.random.Generator,
 ) -> Difference:
-    paired, reason = None, why_not
-    if a.value is not None and b.value is not None and rows is not None:
-        paired = rows.difference(a, random)
-        reason = None if paired else "this number cannot be computed from the evidence rows: intervals combined"
-    estimate = paired or independent_difference(a, b)
+    estimate, paired, reason = difference_of(a, b, rows, why_not, random)
     return Difference(
         audit=audit,
         name=a.name,
@@ -102,10 +106,31 @@ def _difference(
         confidence=estimate.confidence,
         method=estimate.method,
         n=estimate.n,
-        paired=paired is not None,
+        paired=paired,
         conclusion=conclusion(estimate, better=a.better),
-        reason=estimate.reason or reason,
+        reason=reason,
     )
+
+
+def difference_of(
+    a: Metric,
+    b: Metric,
+    rows: PairedRows | PairedStatistics | None,
+    why_not: str | None,
+    random: np.random.Generator,
+) -> tuple[Estimate, bool, str | None]:
+    """B minus A of one number.
+
+    Args:
+        rows: the evidence rows of both, joined; None where they cannot be, and `why_not` says why.
+    Returns: the difference, whether it is paired, and why it is not or is absent.
+    """
+    paired, reason = None, why_not
+    if a.value is not None and b.value is not None and rows is not None:
+        paired = rows.difference(a, random)
+        reason = None if paired else "this number cannot be computed from the evidence rows: intervals combined"
+    estimate = paired or independent_difference(a, b)
+    return estimate, paired is not None, estimate.reason or reason
 
 
 def independent_difference(a: Metric, b: Metric) -> Estimate:

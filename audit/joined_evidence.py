@@ -20,11 +20,12 @@ class Unpaired(Exception):
 
 
 def paired_rows(
-    a: Record, b: Record, folder_a: Path | None, folder_b: Path | None
+    a: Record, b: Record, folder_a: Path | None, folder_b: Path | None, *, names: tuple[str, str] = ("A", "B")
 ) -> tuple[PairedRows | PairedStatistics | None, str | None]:
-    """The rows of two records joined, or why they cannot be."""
+    """The rows of two records joined, or why they cannot be; `names` is what the two are called there."""
     try:
-        paths = [_evidence(name, *side) for name, side in (("A", (a, folder_a)), ("B", (b, folder_b)))]
+        sides = zip(names, (a, b), (folder_a, folder_b), strict=True)
+        paths = [_evidence(name, record, folder) for name, record, folder in sides]
         if a.subject.labels != b.subject.labels:
             raise Unpaired("the two checkpoints have different labels")
         left, right = _joined(*paths)

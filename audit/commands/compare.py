@@ -1,4 +1,4 @@
-"""`aboveboard compare`: what changed between two records."""
+"""`aboveboard compare`: what changed between two records, or through the history of many."""
 
 from __future__ import annotations
 
@@ -8,24 +8,37 @@ import click
 
 from audit.commands.arguments import json_option, print_json
 
+ORDER_HELP = "Three records or more: by the date of their runs, or as you name them."
+
 
 @click.command()
-@click.argument("a", type=click.Path(path_type=Path))
-@click.argument("b", type=click.Path(path_type=Path))
+@click.argument("records", nargs=-1, required=True, type=click.Path(path_type=Path), metavar="A B [C ...]")
 @click.option("--out", type=click.Path(path_type=Path), default=Path("compare-out"), show_default=True, metavar="DIR")
 @click.option("--unpaired", is_flag=True, help="Compare also records of different data; nothing is paired then.")
+@click.option("--order", type=click.Choice(["date", "given"]), default="date", show_default=True, help=ORDER_HELP)
 @click.option("--seed", type=int, default=0, show_default=True)
 @json_option
-def compare(a: Path, b: Path, out: Path, unpaired: bool, seed: int, as_json: bool) -> int:
-    """Compare record A with record B: every difference with its interval, paired where both answered the same rows.
+def compare(records: tuple[Path, ...], out: Path, unpaired: bool, order: str, seed: int, as_json: bool) -> int:
+    """Compare record A with record B, or show the history of many: every change with its interval.
 
-    Writes comparison.json and comparison.html into --out.
+    A change is paired where both runs answered the same rows. Two records give comparison.json and comparison.html in
+    --out; three or more give history.json and history.html, one line a number.
 
     \b
     Examples:
       aboveboard compare before/audit.json after/audit.json --out difference
       aboveboard compare before/audit.json after/audit.json --json
+      aboveboard compare runs/*/audit.json --out history
+      aboveboard compare base/audit.json mended/audit.json pruned/audit.json --order given
     """
+    if len(records) < 2:
+        raise click.UsageError("one record alone has nothing to be compared with.\n  Try: name two records or more")
+    if len(records) == 2:
+        return _two(*records, out=out, unpaired=unpaired, seed=seed, as_json=as_json)
+    return _many(records, out=out, unpaired=unpaired, order=order, seed=seed, as_json=as_json)
+
+
+def _two(a: Path, b: Path, *, out: Path, unpaired: bool, seed: int, as_json: bool) -> int:
     from audit.comparison import compare as compare_records
     from core_model.files import write_atomically
     from reports.document.build import comparison_html
@@ -51,4 +64,24 @@ def compare(a: Path, b: Path, out: Path, unpaired: bool, seed: int, as_json: boo
             )
     unchanged = sum(row.conclusion == "no evidence of change" for row in comparison.rows)
     click.echo(f"{unchanged} numbers without evidence of change\ncomparison: {page}")
+    return 0
+
+
+def _many(records: tuple[Path, ...], *, out: Path, unpaired: bool, order: str, seed: int, as_json: bool) -> int:
+    from audit.history import Kept, history
+    from core_model.files import write_atomically
+    from reports.document.history import history_html
+    from reports.history_lines import history_lines
+    from reports.reading import read_record
+
+    kept = [Kept(read_record(path), str(path), path.parent) for path in records]
+    found = history(kept, order="given" if order == "given" else "date", unpaired=unpaired, seed=seed)
+    page = write_atomically(out / "history.html", history_html(found))
+    write_atomically(out / "history.json", found.to_json())
+    if as_json:
+        print_json(found.model_dump(mode="json"))
+        return 0
+    for line in history_lines(found):
+        click.echo(line)
+    click.echo(f"history: {page}")
     return 0

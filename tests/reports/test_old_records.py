@@ -30,7 +30,9 @@ OLD = {
                     "examples": [{"row": 1, "text": "t"}], "examples_total": 3,
                 }
             ],
-            "figures": [{"id": "g", "kind": "bars", "title": "t", "caption": "c", "rows": [{"label": "a", "value": 1}]}],
+            "figures": [
+                {"id": "g", "kind": "bars", "title": "t", "caption": "c", "rows": [{"label": "a", "value": 1}]}
+            ],
         }
     ],
     "content_sha256": HASH,
