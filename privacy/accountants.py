@@ -18,6 +18,7 @@ from math import isfinite, log, sqrt
 import numpy as np
 
 from core_model.errors import OptionUnfit
+from privacy.opacus_accountants import accountants
 
 Release = tuple[float, float, int]  # noise multiplier, sampling rate, times
 
@@ -45,9 +46,7 @@ def rdp_epsilon(history: Sequence[Release], delta: float, *, orders: Sequence[fl
     """
     if not history:
         return 0.0
-    from opacus.accountants import RDPAccountant
-
-    accountant = RDPAccountant()
+    accountant = accountants().rdp()
     accountant.history = list(history)
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")  # "optimal order is the largest": there is none larger that can be computed
@@ -75,9 +74,7 @@ def _prv_epsilon(history: tuple[Release, ...], delta: float) -> float:
     elif error > COARSEST * max(second_opinion, 0.05):
         why = f"{sum(times for _, _, times in history):,} steps need a finer grid than fits in memory"
     else:
-        from opacus.accountants import PRVAccountant
-
-        accountant = PRVAccountant()
+        accountant = accountants().prv()
         accountant.history = list(history)
         try:
             with np.errstate(all="ignore"), warnings.catch_warnings():
