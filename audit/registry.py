@@ -9,8 +9,9 @@ from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from difflib import get_close_matches
 from importlib.metadata import EntryPoint, entry_points
+from pathlib import Path
 
-from audit.plugin import ENTRY_POINTS, Concern, Plugin, plugin_of
+from audit.plugin import ENTRY_POINTS, Concern, Need, Plugin, plugin_of
 from core_model.errors import BrokenPlugin, OptionUnfit
 
 
@@ -50,6 +51,18 @@ class Registry:
                     mend=f"--only {near[0] if near else self.ids[0]}",
                 )
         return Registry(tuple(p for p in self.plugins if p.id in ids), tuple(b for b in self.broken if b.id in ids))
+
+
+    def applying(self, checkpoint: Path) -> Registry:
+        """Without the audits of what clients made together, where a checkpoint does not say that clients made it.
+
+        A record that lies there and cannot be read is not left out: that it was not measured must be told.
+        """
+        from federated.record import NAME
+
+        if (checkpoint / NAME).exists():
+            return self
+        return Registry(tuple(p for p in self.plugins if Need.FEDERATED_RECORD not in p.needs), self.broken)
 
 
 def installed() -> Registry:

@@ -174,6 +174,8 @@ def prepare(
     from core_model.prediction import PredictionCache, Predictor
 
     opened = with_task(open_checkpoint(checkpoint, allow_pickle=configuration.allow_pickle), configuration.task)
+    if configuration.only is None:
+        registry = registry.applying(opened.path)
     refuse_unread(opened.task, beams=configuration.beams, max_new_tokens=configuration.max_new_tokens)
     columns: dict[str, Any] = {
         "text_column": configuration.text_column,

@@ -113,7 +113,9 @@ def train_baselines(
             for client, name in enumerate(parts.names)
         ]
     if pooled:
-        asked.append(("all rows in one place", out / POOLED, np.sort(np.concatenate(own)), _pooled(options, rounds)))
+        asked.append(
+            ("all rows in one place", out / POOLED, np.sort(np.concatenate(own)), pooled_options(options, rounds))
+        )
     base = open_checkpoint(settings.base)
     for what, place, rows, training in asked:
         begin(what)
@@ -141,7 +143,7 @@ def solo_options(options: FederationOptions, rounds: int) -> TrainingOptions:
     return training_options(options, **changes)
 
 
-def _pooled(options: FederationOptions, rounds: int) -> TrainingOptions:
+def pooled_options(options: FederationOptions, rounds: int) -> TrainingOptions:
     """As many passes; or, where steps are counted, the steps of all clients together."""
     alone = solo_options(options, rounds)
     if alone.max_steps is None:

@@ -112,7 +112,7 @@ def coalition_update(rounds: Sequence[Mapping[int, tuple[float, Update]]], coali
     return total
 
 
-def together(rounds: Iterable[Mapping[int, tuple[float, Update]]]) -> list[dict[int, tuple[float, Update]]]:
+def merged(rounds: Iterable[Mapping[int, tuple[float, Update]]]) -> list[dict[int, tuple[float, Update]]]:
     """The same game in fewer arrays: updates of rounds in which the same clients had the same weights, added up.
 
     A coalition's weighted mean is linear in the updates, so that `coalition_update` of the sums is that of the rounds,

@@ -88,7 +88,7 @@ def test_where_rows_are_promised_privacy_the_baselines_are_private_too(tmp_path)
 
 def test_steps_are_counted_as_steps():
     with_steps = settings(local_steps=3, rounds=4, optimizer="adam").federation
-    alone, pooled = baselines.solo_options(with_steps, 4), baselines._pooled(with_steps, 4)
+    alone, pooled = baselines.solo_options(with_steps, 4), baselines.pooled_options(with_steps, 4)
     assert (alone.max_steps, alone.epochs, alone.optimizer) == (12, None, "adam")
     assert pooled.max_steps == 12 * 4
 

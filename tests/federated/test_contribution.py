@@ -8,7 +8,7 @@ from math import factorial
 import numpy as np
 import pytest
 
-from federated.contribution import Coalition, coalition_update, most_coalitions, shapley, together
+from federated.contribution import Coalition, coalition_update, merged, most_coalitions, shapley
 
 
 def game(seed: int) -> dict[Coalition, float]:
@@ -100,7 +100,7 @@ def test_rounds_of_the_same_clients_are_one_game_in_fewer_arrays():
 
     all_of_them = {0: 3.0, 1: 5.0, 2: 1.0}
     rounds = [sent(all_of_them), sent({0: 3.0, 2: 1.0}), sent(all_of_them), sent(all_of_them), sent({0: 3.0, 1: 4.0})]
-    fewer = together(iter(rounds))
+    fewer = merged(iter(rounds))
     assert len(fewer) == 3
     for mask in range(1, 8):
         coalition = frozenset(p for p in range(3) if mask >> p & 1)
