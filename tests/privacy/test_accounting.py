@@ -14,6 +14,7 @@ from scipy.special import log_ndtr, ndtr
 from core_model.errors import CheckpointDamaged, OptionUnfit
 from privacy.accountants import ORDERS, prv_epsilon, rdp_epsilon
 from privacy.accounting import Budget, Ledger, Phase, automatic_delta
+from privacy.opacus_accountants import accountants
 from tests.privacy.dp_accounting_grid import FILE, HISTORIES, epsilons
 
 GRID = json.loads(FILE.read_text())["rows"]
@@ -195,9 +196,7 @@ def test_what_prv_cannot_compute_is_refused_and_rdp_still_answers():
 
 
 def test_a_prv_figure_above_the_second_opinion_is_not_printed(monkeypatch):
-    from opacus.accountants import PRVAccountant
-
-    monkeypatch.setattr(PRVAccountant, "get_epsilon", lambda self, delta, **_: 99.0)
+    monkeypatch.setattr(accountants().prv, "get_epsilon", lambda self, delta, **_: 99.0)
     with pytest.raises(OptionUnfit, match="RDP proves"):
         prv_epsilon([(1.0, 0.0201, 1000)], 1e-5)
     assert rdp_epsilon([(1.0, 0.0201, 1000)], 1e-5) < 5

@@ -1,4 +1,4 @@
-"""Promises of the light import: Opacus' own numbers, no torch, and no trace that a later import of Opacus could meet."""
+"""Promises of the light import: Opacus' own numbers, no torch, and no trace that a later import could meet."""
 
 from __future__ import annotations
 
