@@ -35,6 +35,7 @@ COMMANDS = {
     "scan": "Look at a folder's files before opening it: pickles, code, traps, secrets.",
     "verify": "Check a report: its hashes, and a sample of its numbers measured again.",
     "privacy": "What a promise of privacy costs, before anything is trained.",
+    "selftest": "Put the audits on trial: planted defects, and healthy twins.",
     "audits": "The audits that are installed.",
     "demo": "Train on real text (comments, translations, descriptions) and audit the result.",
     "doctor": "What works on this machine, and how to mend what does not.",
