@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import copy
+import shutil
 from collections.abc import Callable
 from functools import cache
 
@@ -20,6 +21,7 @@ from reports.record import Status, Verdict
 from tests.audit.rows import write_made_up_rows
 from tests.audit.task_checkpoints import COLUMNS, write_task_checkpoint, write_task_rows
 from tests.audit.test_engine import frame
+from tests.federated.records import write_federated_record
 
 HEADINGS = ("What it measures", "How to read it", "How to mend it", "Source")
 PLUGINS = installed().plugins
@@ -61,8 +63,26 @@ def subjects(checkpoint, tmp_path_factory) -> Callable[[Task], Subject]:
 
 
 @pytest.fixture
-def subject(task, subjects) -> Subject:
-    return subjects(task)
+def subject(plugin, task, subjects, federated) -> Subject:
+    return federated() if Need.FEDERATED_RECORD in plugin.needs and task is Task.CLASSIFICATION else subjects(task)
+
+
+@pytest.fixture(scope="module")
+def federated(checkpoint, subjects, tmp_path_factory) -> Callable[[], Subject]:
+    """The same classifier, with a record that says that two clients made it together."""
+    from core_model.checkpoint import open_checkpoint
+
+    @cache
+    def subject() -> Subject:
+        folder = tmp_path_factory.mktemp("federated") / "checkpoint"
+        shutil.copytree(checkpoint, folder)
+        write_federated_record(folder, column="sex", clients={"female": 60, "male": 60})
+        whole = subjects(Task.CLASSIFICATION)
+        return Subject(
+            checkpoint=open_checkpoint(folder), data=whole.data, training=whole.training, predictor=whole.predictor
+        )
+
+    return subject
 
 
 def truth(subject: Subject):
