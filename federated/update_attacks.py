@@ -122,7 +122,7 @@ def sketch(update: Mapping[str, np.ndarray], width: int = SKETCH) -> np.ndarray:
     Source: Charikar, Chen and Farach-Colton 2002 (count sketch).
     """
     random, total = np.random.default_rng(0), np.zeros(width)
-    for array in update.values():
+    for _, array in sorted(update.items()):  # files and models name the same parameters in different orders
         buckets = random.integers(width, size=array.size)
         signs = 1.0 - 2.0 * random.integers(2, size=array.size)
         total += np.bincount(buckets, weights=signs * array.ravel(), minlength=width)

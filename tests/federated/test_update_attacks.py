@@ -16,6 +16,7 @@ from federated.local_training import LocalResult, train_locally
 from federated.options import LocalOptions
 from federated.update_attacks import (
     MembershipScores,
+    common_decay,
     decay_of,
     embedding_name,
     gradient_alignment,
@@ -133,6 +134,12 @@ def test_a_sketch_of_a_sum_is_the_sum_of_the_sketches_and_keeps_lengths():
     assert np.mean(lengths) == pytest.approx(1.0, abs=0.02)
 
 
+def test_a_sketch_does_not_depend_on_the_order_in_which_a_file_names_the_parameters():
+    random = np.random.default_rng(0)
+    update = {"b": random.normal(size=(3, 4)), "a": random.normal(size=12)}
+    assert np.array_equal(sketch(update), sketch(dict(sorted(update.items()))))
+
+
 # Words ---------------------------------------------------------------------------------------------------------------
 
 
@@ -160,6 +167,17 @@ def test_weight_decay_moves_every_word_and_is_taken_off_first():
     knowing = token_scores(result.update, bench().shared, name=name, decay=decay_of(steps=result.steps, **settled))
     assert blind.sum() >= len(blind) - 1  # [PAD] alone stays where it is
     assert np.array_equal(knowing.seen, words_of(0))
+
+
+def test_the_share_of_weight_decay_is_read_from_the_update_itself_clipped_or_not():
+    """Of the tokens that were not written all moved alike, whatever factor the update was cut by."""
+    name, settled = str(embedding_name(bench().task.model)), {"learning_rate": 1e-2, "weight_decay": 0.1}
+    result, start = trained(0, optimizer="adamw", batch_size=4, **settled), bench().shared
+    known = decay_of(steps=result.steps, **settled)
+    assert common_decay(result.update, start, name=name) == pytest.approx(known, rel=1e-4)
+    cut = {n: (array * 0.3).astype(np.float32) for n, array in result.update.items()}
+    found = token_scores(cut, start, name=name, decay=common_decay(cut, start, name=name))
+    assert np.array_equal(found.seen, words_of(0))
 
 
 def test_a_sum_tells_the_words_of_all_and_noise_tells_none():

@@ -5,12 +5,15 @@ What it measures  Attacks on the finished model: membership inference by loss, b
                   RMIA and BaVarIA; each as area under the curve (AUC) and as share of training rows found at 1% and
                   0.1% false accusations. A bag of words that never asks the model guards the rows. Of a checkpoint with
                   a privacy.json the sandwich: epsilon claimed above, epsilon betrayed by canaries below, the attack
-                  between. Of a language model also what it writes on word for word, and personal data in it.
+                  between. Of a language model also what it writes on word for word, and personal data in it. Of a
+                  federation that kept its updates the server's view: rows and words told from each client's updates,
+                  and from their sum alone, as under secure aggregation; canary clients for the bound.
 How to read it    AUC 0.5 is guessing. An average hides a few rows that are known by heart: read the share at 0.1%. A
                   lower bound above the claim has found a bug; one near 0 proves little. An attack that fails shows
                   that this attacker fails. Where the bag of words tells the two sides apart, no attack decides.
-How to mend it    `aboveboard train --private` bounds what any attack can tell; `aboveboard prepare` takes repeated rows
-                  out; fewer epochs and more rows help without a promise.
+How to mend it    `aboveboard train --private` bounds what any attack can tell, `aboveboard federate --secure --private`
+                  what a server can; `aboveboard prepare` takes repeated rows out; fewer epochs and more rows help
+                  without a promise.
 Source            Carlini et al. 2022, arXiv:2112.03570; Steinke, Nasr and Jagielski 2023, arXiv:2305.08846; Zarifzadeh
                   et al. 2024, arXiv:2312.03262; Brännvall 2026, arXiv:2603.11799; Zhang et al. 2024, arXiv:2404.02936;
                   Bertran et al. 2023, arXiv:2307.03694.
@@ -27,12 +30,14 @@ from pydantic import Field
 from audit.concerns.privacy import findings
 from audit.concerns.privacy.attacks import LOSS, Attack, Attacked, attack
 from audit.concerns.privacy.claim_findings import claim_findings
+from audit.concerns.privacy.federation import attack_federation, planned_passes_of_federation
 from audit.concerns.privacy.figures import figures_of
 from audit.concerns.privacy.inference import Limits, group_metrics, inference_metrics
 from audit.concerns.privacy.memorization import exposure_metric, memorization_metrics, memorized
 from audit.concerns.privacy.rows import Trial, as_rows, draw_trial
 from audit.concerns.privacy.sandwich import Canaried, audit_canaries, canaries_beside, read_promise
 from audit.concerns.privacy.sandwich_lines import sandwich_metrics, sandwich_note, sandwich_row
+from audit.concerns.privacy.server_view import Effort
 from audit.concerns.privacy.shift import distribution_shift, distrust, shift_metric
 from audit.evidence import Limit, metric
 from audit.plugin import Concern, Evidence, Need, Options, Size, audit
@@ -86,6 +91,16 @@ class PrivacyAuditOptions(Options):
     extraction_tokens: int = Field(
         50, ge=5, description="tokens that are given, and as many that must come word for word"
     )
+    server_view_clients: int = Field(
+        4, ge=0, description="of a federation with kept updates: clients whose single updates are attacked; 0: none"
+    )
+    server_view_rows: int = Field(
+        200, ge=20, description="rows of each of them, and held-out rows, that are held against its updates"
+    )
+    server_view_rounds: int = Field(
+        2, ge=1, description="rounds whose updates are attacked, the first and the last among them; each costs a "
+        "gradient a row, and a forward pass for each update",
+    )  # fmt: skip
 
 
 def planned_passes(size: Size, options: PrivacyAuditOptions) -> Mapping[str, int]:
@@ -111,17 +126,17 @@ def planned_passes(size: Size, options: PrivacyAuditOptions) -> Mapping[str, int
         passes["reference models"] = options.reference_models * (members + others)
     if size.task is Task.LANGUAGE_MODELING and options.extraction_rows:
         passes["continuations"] = 2 * min(options.extraction_rows, size.training_rows) * options.extraction_tokens
-    return passes
+    return passes | planned_passes_of_federation(size, _effort(options))
 
 
 @audit(
     concern=Concern.PRIVACY,
     needs={Need.LABELS, Need.TRAINING_DATA},
-    uses={Need.REFERENCE_CHECKPOINT, Need.GROUPS},
+    uses={Need.REFERENCE_CHECKPOINT, Need.GROUPS, Need.FEDERATED_RECORD},
     tasks=ATTACKABLE,
     forward_passes=planned_passes,
     profiles={
-        "quick": {"rows": 1000, "extraction_rows": 20},
+        "quick": {"rows": 1000, "extraction_rows": 20, "server_view_rows": 100, "server_view_rounds": 1},
         "full": {"reference_models": FEWEST_MODELS, "extraction_rows": 1000},
     },
 )
@@ -137,7 +152,11 @@ def privacy(subject: Subject, options: PrivacyAuditOptions, random: np.random.Ge
     attacked = _refused(trial) if overlapping else attack(subject, trial, models=models, random=attack_random)
     leading = None if overlapping else attacked.leading
     promise = read_promise(subject)
-    canaried = audit_canaries(subject, promise, random=canary_random)
+    federation = attack_federation(
+        subject, trial, promise, effort=_effort(options), limits=_limits(options), distrusted=distrusted,
+        random=random.spawn(1)[0],
+    )  # fmt: skip
+    canaried = audit_canaries(subject, promise, random=canary_random) if federation is None else federation.canaried
 
     inference = inference_metrics(attacked.attacks, _limits(options), distrusted=distrusted)
     metrics = [
@@ -146,6 +165,7 @@ def privacy(subject: Subject, options: PrivacyAuditOptions, random: np.random.Ge
         shift_metric(shift),
         *_row_metrics(trial),
         *sandwich_metrics(promise, canaried),
+        *(federation.metrics if federation is not None else ()),
     ]
     found, expected = None, 0.0
     if subject.task is Task.LANGUAGE_MODELING:
@@ -165,6 +185,11 @@ def privacy(subject: Subject, options: PrivacyAuditOptions, random: np.random.Ge
         *findings.untrusted(metrics, subject, distrusted),
     ]
     row = sandwich_row(promise, canaried, leading, inference) if promise.claim is not None else None
+    notes = [] if row is None else [sandwich_note(row)]
+    if federation is not None:
+        told = federation.findings(told, subject)
+        row = None if row is None else row | federation.row(promise)
+        notes += federation.notes(row)
     tables = {} if row is None else {"privacy_sandwich": [row]}
     if leading is not None:
         tables["most_exposed_rows"] = findings.most_exposed(trial, leading)[:MOST_EXPOSED]
@@ -174,9 +199,11 @@ def privacy(subject: Subject, options: PrivacyAuditOptions, random: np.random.Ge
         metrics=metrics,
         findings=sorted(told, key=lambda finding: list(Severity).index(finding.severity)),
         figures=figures_of(attacked.attacks, metrics),
-        notes=[*_notes(subject, trial, attacked, canaried, distrusted), *([] if row is None else [sandwich_note(row)])],
+        notes=[*_notes(subject, trial, attacked, canaried, distrusted), *notes],
         tables=tables,
-        forward_passes=attacked.forward_passes + canaried.forward_passes,
+        forward_passes=attacked.forward_passes
+        + canaried.forward_passes
+        + (federation.view.forward_passes if federation is not None else 0),
         settings={
             "members": trial.members.rows,
             "others": trial.others.rows,
@@ -184,6 +211,10 @@ def privacy(subject: Subject, options: PrivacyAuditOptions, random: np.random.Ge
             "reference_checkpoint": subject.reference.sha256 if subject.reference is not None else "none",
         },
     )
+
+
+def _effort(options: PrivacyAuditOptions) -> Effort:
+    return Effort(options.server_view_clients, options.server_view_rows, options.server_view_rounds)
 
 
 def _refused(trial: Trial) -> Attacked:

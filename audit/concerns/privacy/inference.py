@@ -50,14 +50,14 @@ def inference_metrics(attacks: Sequence[Attack], limits: Limits, *, distrusted: 
         limited = each.absent is None or each.owed  # what nobody asked for leaves no limit open
         lines.append(
             metric(
-                AUC, _distrusted(area, distrusted), unit="chance of a right order", better="lower",
+                AUC, distrusted_estimate(area, distrusted), unit="chance of a right order", better="lower",
                 limit=limits.auc if limited else None, slice={"attack": each.name}, source=SOURCES[each.name],
                 definition="Chance that a training row outscores a held-out one; guessing gives 0.5.",
             )
         )  # fmt: skip
         lines += [
             metric(
-                TPR, _distrusted(points[rate], distrusted), unit="share of training rows", better="lower",
+                TPR, distrusted_estimate(points[rate], distrusted), unit="share of training rows", better="lower",
                 limit=limits.tpr.get(rate) if limited else None, slice={"attack": each.name, "fpr": f"{rate:g}"},
                 source=CARLINI,
                 definition=f"Training rows found while {rate:.1%} of the held-out rows are accused; guessing finds "
@@ -79,7 +79,7 @@ def group_metrics(attack: Attack, trial: Trial, *, distrusted: str | None) -> li
             inside, beside = attack.members[own == group], attack.others[values == group]
             lines.append(
                 metric(
-                    AUC, _distrusted(_group_area(inside, beside), distrusted), unit="chance of a right order",
+                    AUC, distrusted_estimate(_group_area(inside, beside), distrusted), unit="chance of a right order",
                     better="lower", slice={"attack": attack.name, column: group}, source=SOURCES[attack.name],
                     definition="Chance that a training row of this group outscores a held-out row of it; 0.5 is "
                     "guessing.",
@@ -138,7 +138,7 @@ def _area(members: np.ndarray, others: np.ndarray) -> Estimate:
     return auroc(np.concatenate([members, others]), np.repeat([True, False], [len(members), len(others)]))
 
 
-def _distrusted(estimate: Estimate, why: str | None) -> Estimate:
+def distrusted_estimate(estimate: Estimate, why: str | None) -> Estimate:
     """Without its interval, so that no limit, whoever sets it, can be held by it."""
     if why is None or estimate.value is None:
         return estimate
