@@ -1,7 +1,7 @@
 """`selftest.json`: how every repetition of every control ended, and what that says of the audits.
 
-The file is written after each repetition, so that an interrupted selftest goes on from there. Each repetition has random
-numbers of its own (seed, audit, control, number): the order in which they are run does not matter.
+The file is written after each repetition, so that an interrupted selftest goes on from there. Each repetition has
+random numbers of its own (seed, audit, control, number): the order in which they are run does not matter.
 """
 
 from __future__ import annotations

@@ -118,7 +118,7 @@ def run_selftest(
             if result.reason is not None and not result.sick:
                 break  # it cannot be run here
             tell(Step(place + 1, len(asked), result, plan.times, done=False))
-            if repetition < min(len(result.sick), len(result.healthy)):
+            if repetition < len(result.sick):
                 continue
             result = _repeated(plugin, control, result, repetition, plan)
             state = now(place, result)
@@ -156,13 +156,16 @@ def _resumed(state: Selftest, previous: Selftest) -> tuple[Selftest, float]:
     results = []
     for fresh in state.controls:
         old = left.get((fresh.audit, fresh.control))
-        if old is not None and all(getattr(old, key) == getattr(fresh, key) for key in ("defect", "sign", "options")):
-            times = min(len(old.sick), len(old.healthy), state.repetitions)
-            kept = {"sick": old.sick[:times], "healthy": old.healthy[:times], "seconds": old.seconds}
-            reason = old.reason if times else fresh.reason
-            fresh = fresh.model_copy(update={**kept, "reason": reason}).judged(state.limits)
-        results.append(fresh)
+        alike = old is not None and all(getattr(old, k) == getattr(fresh, k) for k in ("defect", "sign", "options"))
+        results.append(_continued(fresh, old, state) if alike and old is not None and old.sick else fresh)
     return state.model_copy(update={"controls": results}), previous.seconds
+
+
+def _continued(fresh: ControlResult, old: ControlResult, state: Selftest) -> ControlResult:
+    """A control with the outcomes that it had before, no more than are asked for now."""
+    times = min(len(old.sick), state.repetitions)
+    kept = {"sick": old.sick[:times], "healthy": old.healthy[:times], "seconds": old.seconds, "reason": old.reason}
+    return fresh.model_copy(update=kept).judged(state.limits)
 
 
 def _repeated(plugin: Plugin, control: Control, result: ControlResult, repetition: int, plan: Plan) -> ControlResult:

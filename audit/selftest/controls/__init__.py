@@ -1,0 +1,1 @@
+"""Our own controls, one file for each audit, of the audit's name; `CONTROLS` holds them."""

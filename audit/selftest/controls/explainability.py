@@ -20,7 +20,7 @@ UNFAITHFUL = "explainability-not-faithful-"
 def _shortcut(sick: bool, random: np.random.Generator, folder: Path) -> Case:
     """In half of the rows a word stands that says nothing of the label, and weighs more than all others together."""
     rows = draw(random, ROWS)
-    rows = rows.with_word(random.choice(["postscript", None], ROWS).tolist())
+    rows = rows.with_word([("postscript", None)[coin] for coin in random.integers(2, size=ROWS)])
     weights = {**WEIGHTS, "postscript": 6.0 if sick else 0.0}
     return Case(subject_of(written(SOUND.but(weights=weights), folder), rows))
 

@@ -17,7 +17,7 @@ def _against_a_group(sick: bool, random: np.random.Generator, folder: Path) -> C
     rows = draw(random, ROWS)
     town = random.choice(["north", "south"], ROWS)
     rows = rows.with_word(["harbourside" if where == "south" else "hillside" for where in town])
-    weights = {**WEIGHTS, "hillside": 0.0, "harbourside": -2.5 if sick else 0.0}
+    weights = {**WEIGHTS, "hillside": 0.0, "harbourside": -4.0 if sick else 0.0}
     return Case(subject_of(written(SOUND.but(weights=weights), folder), rows, groups={"town": town.tolist()}))
 
 
@@ -32,7 +32,7 @@ def _minds_the_sex(sick: bool, random: np.random.Generator, folder: Path) -> Cas
 
 CONTROLS = (
     Control(
-        "bias-against-a-group", "a word that only one group writes takes 2.5 from the log odds of \"yes\"",
+        "bias-against-a-group", "a word that only one group writes takes 4 from the log odds of \"yes\"",
         Sign(metric="equalized_odds_difference"), _against_a_group, OPTIONS,
     ),
     Control(

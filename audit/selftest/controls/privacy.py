@@ -1,4 +1,4 @@
-"""Controls of the privacy audit: a model that remembers its rows, rows on both sides, and a promise that is not kept."""
+"""Controls of the privacy audit: a model that remembers its rows, rows on both sides, and a promise not kept."""
 
 from __future__ import annotations
 
