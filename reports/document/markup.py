@@ -16,7 +16,8 @@ from importlib import resources
 from jinja2 import Environment, PackageLoader, StrictUndefined, Undefined
 from markupsafe import Markup, escape
 
-from reports.language import _, moment, spoken, translated
+from reports.document.vocabulary import words
+from reports.language import _, moment, spoken
 from reports.text import LONGEST, capped, json_in_page, left_out, pieces, visible
 
 _CODE = re.compile(r"`([^`\n]{1,300})`")
@@ -68,14 +69,14 @@ def boxed(text: object, longest: int = LONGEST, *, line: bool = False) -> Markup
 
 def english(text: object, longest: int = LONGEST) -> Markup:
     """Words of an audit or of this suite, which are English in the record: translated, or marked as English."""
-    words = translated(str(text))
-    return _marked(boxed(text, longest)) if words is None else boxed(words, longest)
+    found = words(str(text))
+    return _marked(boxed(text, longest)) if found is None else boxed(found, longest)
 
 
 def plain(text: object) -> str:
     """`english` for an attribute, where nothing can be marked."""
-    words = translated(str(text))
-    return str(text) if words is None else words
+    found = words(str(text))
+    return str(text) if found is None else found
 
 
 def sentence(text: str) -> str:
@@ -98,8 +99,8 @@ def shell(text: object, longest: int = 2000) -> Markup:
 
 def prose(text: object, longest: int = 4000) -> Markup:
     """Sentences of an audit or of this suite, with `code` in backticks; English ones marked as English."""
-    words = translated(str(text))
-    return _marked(_prose(text, longest)) if words is None else _prose(words, longest)
+    found = words(str(text))
+    return _marked(_prose(text, longest)) if found is None else _prose(found, longest)
 
 
 def _prose(text: object, longest: int) -> Markup:
@@ -113,14 +114,14 @@ def page_of(text: object) -> Markup:
     """An audit's own page: its `Heading  text` lines as terms with their descriptions, the rest as paragraphs."""
     out: list[Markup] = []
     terms: list[Markup] = []
-    for heading, words in _blocks(str(text)[:12000]):
+    for heading, sentences in _blocks(str(text)[:12000]):
         if heading:
-            terms.append(Markup("<div><dt>{}</dt><dd>{}</dd></div>").format(boxed(heading), prose(words)))
+            terms.append(Markup("<div><dt>{}</dt><dd>{}</dd></div>").format(boxed(heading), prose(sentences)))
             continue
         if terms:
             out.append(Markup('<dl class="page">{}</dl>').format(Markup("").join(terms)))
             terms = []
-        out.append(Markup("<p>{}</p>").format(prose(words)))
+        out.append(Markup("<p>{}</p>").format(prose(sentences)))
     if terms:
         out.append(Markup('<dl class="page">{}</dl>').format(Markup("").join(terms)))
     return _marked(Markup("").join(out), "div")
@@ -161,9 +162,9 @@ def page_footer(sha256: str, title: str) -> Markup:
         '@page{@bottom-left{content:"%s";font:7pt sans-serif;color:#555}'
         '@bottom-right{content:counter(page) " / " counter(pages);font:7pt sans-serif;color:#555}}'
     )
-    words = _("%(title)s, model sha256 %(sha256)s", title=title, sha256=sha256)
+    said = _("%(title)s, model sha256 %(sha256)s", title=title, sha256=sha256)
     # A catalogue may have translated it: no sign is left that could end a string of CSS.
-    return Markup(style % re.sub(r"[^\w ,.-]", "", words))  # noqa: S704
+    return Markup(style % re.sub(r"[^\w ,.-]", "", said))  # noqa: S704
 
 
 def source_hash(text: str) -> str:

@@ -1,27 +1,51 @@
-"""What a metric's name stands for, whatever rows it was measured on: for pages in other languages than the record's.
+"""What audits say in fixed words: the names of numbers and what they stand for, in the language that is spoken.
 
-The record says it more exactly, in English ("over 5 groups of target_group"); a page in another language shows both.
+The record says what a number is more exactly, in English ("over 5 groups of target_group"); a page in another language
+shows both. Some names are made of another one's ("worst_slice_bleu"): they are translated part by part.
 """
 
 from __future__ import annotations
 
 import tomllib
+from collections.abc import Iterator
 from functools import cache
 from importlib import resources
 from typing import Any
 
-from reports.language import _, spoken
+from reports.language import _, spoken, translated
+
+
+def words(text: str) -> str | None:
+    """The spoken language's words for fixed words of a record, or for a name that is made of another one's."""
+    if spoken().english:
+        return None
+    whole = translated(text)
+    if whole is not None:
+        return whole
+    for name, _sentence, part in _derived(text):
+        if (metric := translated(part)) is not None:
+            return _(name, metric=metric)
+    return None
 
 
 def meaning(name: str) -> str:
     """One sentence in the language that is spoken; empty in English, or where the vocabulary lacks the name."""
-    message = "" if spoken().english else vocabulary()["metrics"].get(name, "")
-    found = _(message) if message else ""
-    return found if found != message % {} else ""
+    if spoken().english:
+        return ""
+    sentence = vocabulary()["metrics"].get(name) or next((s for _n, s, _p in _derived(name.replace("_", " "))), None)
+    return (translated(sentence) or "") if sentence else ""
 
 
 @cache
 def vocabulary() -> dict[str, Any]:
-    """`vocabulary.toml`: `metrics`, name to English sentence; `words`, whatever else audits say in fixed words."""
+    """`vocabulary.toml`: `words`; `metrics`, name to English sentence; `derived`, pattern to words and sentence."""
     text = resources.files("reports.locale").joinpath("vocabulary.toml").read_text(encoding="utf-8")
     return tomllib.loads(text)
+
+
+def _derived(text: str) -> Iterator[tuple[str, str, str]]:
+    """Words, sentence and the part inside, for each pattern that the text fits."""
+    for pattern, (name, sentence) in vocabulary()["derived"].items():
+        before, after = pattern.split("{}")
+        if text.startswith(before) and text.endswith(after) and len(text) > len(before) + len(after):
+            yield name, sentence, text[len(before) : len(text) - len(after)]

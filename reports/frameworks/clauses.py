@@ -11,12 +11,13 @@ from collections.abc import Collection, Sequence
 from dataclasses import dataclass, replace
 
 from reports.document import states
-from reports.document.rows import Anchors, MetricRow, metric_rows
+from reports.document.rows import Anchors, MetricRow, in_words, metric_rows
 from reports.document.states import State
+from reports.document.vocabulary import words
 from reports.frameworks.facts import Fact, fact
 from reports.frameworks.framework import Clause, Evidence, Framework, Question
 from reports.frameworks.selection import Selection
-from reports.language import N_
+from reports.language import N_, _, translated
 from reports.parts import Attestation
 from reports.record import AuditResult, Metric, Record, Status
 
@@ -136,9 +137,9 @@ def _of_selection(said: Fact, selection: Selection | None, *, scoring: bool) -> 
     reason = selection.missing if selection is not None and selection.missing else ""
     return replace(
         said,
-        title="Scoring rates" if scoring else "Selection rates and impact ratios",
+        title=_("Scoring rates") if scoring else _("Selection rates and impact ratios"),
         pairs=[],
-        missing=reason or "the tables were not computed",
+        missing=reason or _("the tables were not computed"),
         command=selection.command if selection is not None else "",
     )
 
@@ -146,24 +147,25 @@ def _of_selection(said: Fact, selection: Selection | None, *, scoring: bool) -> 
 def _numbers(evidence: Evidence, record: Record, installed: Collection[str] | None) -> EvidenceView:
     name = evidence.audit or ""
     audit = record.audit(name)
-    title = f"Audit of {name}"
-    asked = f" ({', '.join(m.replace('_', ' ') for m in evidence.metrics)})" if evidence.metrics else ""
+    title = _("Audit of %(concern)s", concern=translated(name) or name)
+    wanted = [words(in_words(metric)) or in_words(metric) for metric in evidence.metrics]
+    asked = f" ({', '.join(wanted)})" if wanted else ""
 
     def without(why: str, command: str) -> EvidenceView:
         return EvidenceView(title + asked, evidence.about, [], 0, [], why, command)
 
     if audit is None:
         if installed is not None and name not in installed:
-            return without("no audit of this name is installed", "")
-        return without("this run did not hold this audit", _command(record, name))
+            return without(_("no audit of this name is installed"), "")
+        return without(_("this run did not hold this audit"), _command(record, name))
     if audit.status is not Status.MEASURED:
         return without(
-            f"{'errored' if audit.status is Status.ERRORED else 'not measured'}: {audit.reason}",
+            f"{states.of_audit(audit).word}: {audit.reason}",
             _command(record, name, supply=audit.supply),
         )
     chosen = _chosen(audit, evidence.metrics)
     if not chosen:
-        return without("the audit ran and gave none of these numbers", "")
+        return without(_("the audit ran and gave none of these numbers"), "")
     rows = dict(zip((m.key for m in chosen), metric_rows(chosen), strict=True))
     shown = sorted(chosen, key=lambda m: (states.ORDER.index(rows[m.key].state), m.limit is None, "by" not in m.slice))
     return EvidenceView(

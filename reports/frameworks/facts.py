@@ -6,7 +6,8 @@ from collections.abc import Callable
 from dataclasses import dataclass
 
 from reports.frameworks.framework import FactName
-from reports.numbers import number
+from reports.language import _, moment, percent, pgettext, translated
+from reports.numbers import ABSENT, cell, number
 from reports.record import DataFacts, Record, Severity, Status
 
 Pairs = list[tuple[str, str]]
@@ -31,99 +32,106 @@ def fact(name: FactName, record: Record) -> Fact:
 def _checkpoint(record: Record) -> Fact:
     subject = record.subject
     pairs = [
-        ("name", subject.name),
-        ("task", subject.task),
-        ("architecture", subject.architecture),
-        ("parameters", number(subject.parameters)),
-        ("licence", subject.licence or "none stated"),
-        *((key, str(value)) for key, value in list(subject.facts.items())[:MOST_LINES]),
+        (_("name"), subject.name),
+        (_("task"), translated(subject.task) or subject.task),
+        (_("architecture"), subject.architecture),
+        (_("parameters"), number(subject.parameters)),
+        (_("licence"), subject.licence or _("not stated")),
+        *((translated(key) or key, str(value)) for key, value in list(subject.facts.items())[:MOST_LINES]),
     ]
-    return Fact("The checkpoint, as its files describe it", pairs)
+    return Fact(_("The checkpoint, as its files describe it"), pairs)
 
 
 def _hashes(record: Record) -> Fact:
     found = {
-        "checkpoint": record.subject.sha256,
-        "test data": record.data.sha256,
-        "training data": record.training_data.sha256 if record.training_data else None,
-        "policy": record.policy.sha256 if record.policy else None,
-        "evidence rows": record.evidence.sha256 if record.evidence else None,
-        "content of the record": record.content_sha256,
+        _("checkpoint"): record.subject.sha256,
+        _("test data"): record.data.sha256,
+        _("training data"): record.training_data.sha256 if record.training_data else None,
+        _("policy"): record.policy.sha256 if record.policy else None,
+        _("evidence rows"): record.evidence.sha256 if record.evidence else None,
+        _("content of this record"): record.content_sha256,
     }
-    return Fact("SHA-256 of what this page refers to", [(key, value) for key, value in found.items() if value])
+    return Fact(_("SHA-256 of what this page refers to"), [(key, value) for key, value in found.items() if value])
 
 
 def _table(data: DataFacts) -> Pairs:
     return [
-        ("name", data.name),
-        ("rows", number(data.rows)),
-        ("made by", "a program: synthetic" if data.synthetic else "not marked as synthetic"),
+        (_("name"), data.name),
+        (_("rows"), number(data.rows)),
+        (_("made by"), _("a program: synthetic") if data.synthetic else _("not marked as synthetic")),
         ("sha256", data.sha256),
-        ("groups by", ", ".join(data.group_columns) or "no column"),
-        ("source", data.source or "not stated"),
-        ("licence", data.licence or "not stated"),
+        (_("groups by"), ", ".join(data.group_columns) or _("no column")),
+        (_("source"), data.source or _("not stated")),
+        (_("licence"), data.licence or _("not stated")),
     ]
 
 
 def _data(record: Record) -> Fact:
-    return Fact("The rows that it was measured on", _table(record.data))
+    return Fact(_("The rows that it was measured on"), _table(record.data))
 
 
 def _training_data(record: Record) -> Fact:
-    title = "The rows that it was trained on"
+    title = _("The rows that it was trained on")
     if record.training_data is None:
         command = "aboveboard audit CHECKPOINT --data TEST_FILE --train-data FILE"
-        return Fact(title, [], "no training rows were given to this run", command)
+        return Fact(title, [], _("no training rows were given to this run"), command)
     return Fact(title, _table(record.training_data))
 
 
 def _environment(record: Record) -> Fact:
     where = record.environment
     pairs = [
-        ("hardware", where.hardware or "not recorded"),
-        ("platform", where.platform),
-        ("device", f"{where.device}, {where.dtype}, {where.threads} threads"),
+        (_("hardware"), where.hardware or _("not recorded")),
+        (_("platform"), where.platform),
+        (
+            _("device"),
+            _("%(device)s, %(dtype)s, %(count)s threads", device=where.device, dtype=where.dtype, count=where.threads),
+        ),
         ("Python", where.python),
         *((package, version) for package, version in list(where.packages.items())[:MOST_LINES]),
     ]
-    return Fact("Where it ran", pairs)
+    return Fact(_("Where it ran"), pairs)
 
 
 def _run(record: Record) -> Fact:
-    ended = record.run.finished or ("whole" if record.complete else "it broke off")
+    ended = moment(record.run.finished or "") or (_("whole") if record.complete else _("it broke off"))
     pairs = [
-        ("tool", f"{record.tool.name} {record.tool.version}"),
-        ("started", record.run.started),
-        ("ended", ended),
-        ("seed", str(record.environment.seed)),
-        ("command", record.run.command or "not recorded"),
+        (_("tool"), f"{record.tool.name} {record.tool.version}"),
+        (_("started"), moment(record.run.started)),
+        (_("ended"), ended),
+        (_("seed"), str(record.environment.seed)),
+        (_("command"), record.run.command or _("not recorded")),
     ]
-    return Fact("The run", pairs)
+    return Fact(_("The run"), pairs)
 
 
 def _policy(record: Record) -> Fact:
-    title = "The limits that were set before the run"
+    title = _("The limits that were set before the run")
     if record.policy is None:
         command = "aboveboard audit CHECKPOINT --data TEST_FILE --policy FILE"
-        return Fact(title, [], "no policy was given: the limits were the audits' own", command)
+        return Fact(title, [], _("no policy was given: the limits were the audits' own"), command)
     policy = record.policy
-    when = "before the run" if (policy.modified or "~") <= record.run.started else "not shown to be before the run"
+    early = (policy.modified or "~") <= record.run.started
+    when = _("before the run") if early else _("not shown to be before the run")
     limits = [
-        f"{audit.id}: {m.name} {'at least' if m.better == 'higher' else 'at most'} {m.limit:g}"
+        f"{audit.id}: {m.name} {'≥' if m.better == 'higher' else '≤'} {cell(m.limit)}"
         for audit in record.audits
         for m in audit.metrics
         if m.limit is not None
     ]
     shown = list(dict.fromkeys(limits))
-    more = f" and {len(shown) - MOST_LINES} more" if len(shown) > MOST_LINES else ""
+    more = f"; {_('and %(count)s more', count=len(shown) - MOST_LINES)}" if len(shown) > MOST_LINES else ""
     return Fact(
         title,
         [
-            ("policy", policy.name),
-            ("sha256", policy.sha256 or "none"),
-            ("last changed", f"{policy.modified or 'unknown'}, {when}"),
-            ("limits", ("; ".join(shown[:MOST_LINES]) + more) or "none"),
-            ("waivers", "; ".join(f"{w.about}: {w.words}" for w in policy.waivers or []) or "none"),
+            (_("policy"), policy.name),
+            ("sha256", policy.sha256 or pgettext("hash", "none")),
+            (_("last changed"), f"{moment(policy.modified or '') or _('unknown')}, {when}"),
+            (_("limits"), ("; ".join(shown[:MOST_LINES]) + more) or pgettext("limit", "none")),
+            (
+                _("waivers"),
+                "; ".join(f"{w.about}: {w.words}" for w in policy.waivers or []) or pgettext("waiver", "none"),
+            ),
         ],
     )
 
@@ -131,67 +139,70 @@ def _policy(record: Record) -> Fact:
 def _findings(record: Record) -> Fact:
     found = [(audit, finding) for audit in record.audits for finding in audit.findings]
     found.sort(key=lambda pair: list(Severity).index(pair[1].severity))
-    pairs = [(f"{f.severity.value}, {a.id}", f.statement) for a, f in found[:MOST_LINES]]
+    pairs = [(f"{_(f.severity.value)}, {a.id}", f.statement) for a, f in found[:MOST_LINES]]
     if len(found) > MOST_LINES:
-        pairs.append(("and", f"{len(found) - MOST_LINES} more, in the report"))
-    return Fact("Findings of this run", pairs or [("none", "the audits that were measured found nothing to mend")])
+        pairs.append(("…", _("and %(count)s more, in the report", count=len(found) - MOST_LINES)))
+    none = [(ABSENT, _("the audits that were measured found nothing to mend"))]
+    return Fact(_("Findings of this run"), pairs or none)
 
 
 def _not_measured(record: Record) -> Fact:
     pairs = [(a.id, a.reason or "") for a in record.audits if a.status is not Status.MEASURED]
     absent = sum(m.value is None for a in record.audits for m in a.metrics)
-    pairs.append(("single numbers", f"{number(absent)} absent, each with its reason in the report"))
-    return Fact("What was not measured, and why", pairs)
+    pairs.append((_("single numbers"), _("%(count)s absent, each with its reason in the report", count=number(absent))))
+    return Fact(_("What was not measured, and why"), pairs)
 
 
 def _definitions(record: Record) -> Fact:
     found = {m.name: m for a in record.audits for m in a.metrics if m.definition}
     pairs = [
-        (name, f"{m.definition} ({m.source or 'no source named'})") for name, m in list(found.items())[:MOST_LINES]
+        (name, f"{m.definition} ({m.source or _('no source named')})") for name, m in list(found.items())[:MOST_LINES]
     ]
     if len(found) > MOST_LINES:
-        pairs.append(("and", f"{len(found) - MOST_LINES} more, in the report"))
-    missing = "" if pairs else "no number of this run carries a definition"
-    return Fact("What each number is, and whose method", pairs, missing)
+        pairs.append(("…", _("and %(count)s more, in the report", count=len(found) - MOST_LINES)))
+    missing = "" if pairs else _("no number of this run carries a definition")
+    return Fact(_("What each number is, and whose method"), pairs, missing)
 
 
 def _claims(record: Record) -> Fact:
-    pairs = [(claim.name, f"{claim.value} (says {claim.file})") for claim in record.claims]
-    missing = "" if pairs else "the checkpoint says nothing of how it was made"
+    pairs = [
+        (claim.name, _("%(value)s (says %(file)s)", value=claim.value, file=claim.file)) for claim in record.claims
+    ]
+    missing = "" if pairs else _("the checkpoint says nothing of how it was made")
     command = "" if pairs else "aboveboard train ... (leaves training_record.json in the folder)"
-    return Fact("What the checkpoint says of itself: claims, not measurements", pairs, missing, command)
+    return Fact(_("What the checkpoint says of itself: claims, not measurements"), pairs, missing, command)
 
 
 def _comparison(record: Record) -> Fact:
     return Fact(
-        "Change between two audits",
+        _("Change between two audits"),
         [],
-        "one record cannot show a change",
+        _("one record cannot show a change"),
         "aboveboard compare EARLIER/audit.json LATER/audit.json --out difference",
     )
 
 
 def _selftest(record: Record) -> Fact:
     return Fact(
-        "Controls: sick and healthy checkpoints, and what the audits said of them",
+        _("Controls: sick and healthy checkpoints, and what the audits said of them"),
         [],
-        "a record does not carry the result of the selftest",
+        _("a record does not carry the result of the selftest"),
         "aboveboard selftest",
     )
 
 
 def _review(record: Record) -> Fact:
-    title = "What people decided on rows of the review queue"
+    title = _("What people decided on rows of the review queue")
     review = record.people.review if record.people else None
     if review is None:
         command = "aboveboard review audit-out/review_queue.csv --reviewer NAME"
-        return Fact(title, [], "no decisions were read back", command)
+        return Fact(title, [], _("no decisions were read back"), command)
     decided = ", ".join(f"{label}: {count}" for label, count in review.decisions.items())
     pairs = [
-        ("rows", f"{review.rows} of {review.rows_queued} queued"),
-        ("reviewers", ", ".join(review.reviewers)),
-        ("decisions", decided),
-        ("agreement", agreement_words(review.alpha, review.interval, review.reason)),
+        (_("rows"), _("%(rows)s of %(queued)s queued", rows=review.rows, queued=review.rows_queued)),
+        (_("reviewers"), ", ".join(review.reviewers)),
+        (_("decisions"), decided),
+        (_("agreement"), agreement_words(review.alpha, review.interval, review.reason)),
     ]
     return Fact(title, pairs)
 
@@ -199,13 +210,16 @@ def _review(record: Record) -> Fact:
 def agreement_words(alpha: float | None, interval: tuple[float, float] | None, reason: str | None) -> str:
     """Krippendorff's alpha in words: "alpha 0.61 (95% interval 0.40 to 0.79)", or why there is none."""
     if alpha is None:
-        return f"not measured: {reason}"
-    within = f"95% interval {interval[0]:.2f} to {interval[1]:.2f}" if interval else f"no interval: {reason}"
-    return f"Krippendorff's alpha {alpha:.2f} ({within})"
+        return _("not measured: %(reason)s", reason=reason)
+    within = _("no interval: %(reason)s", reason=reason)
+    if interval:
+        low, high = (number(bound, decimals=2) for bound in interval)
+        within = _("%(level)s interval %(low)s to %(high)s", level=percent(0.95), low=low, high=high)
+    return _("Krippendorff's alpha %(alpha)s (%(within)s)", alpha=number(alpha, decimals=2), within=within)
 
 
 def _tables(record: Record) -> Fact:
-    return Fact("The tables of this page", [("see", "the tables before the clauses")])
+    return Fact(_("The tables of this page"), [(_("see"), _("the tables before the clauses"))])
 
 
 _FACTS: dict[str, Callable[[Record], Fact]] = {
