@@ -1,9 +1,10 @@
 """Reference models: what do models of the same make say of a row, half of which had it in training?
 
 The rows on trial are split by lot into two halves, and a model is trained on each, from the same base by the same
-trainer; then again with other halves. So each row is in half of the models. Of a model only its signals are kept, in
-the user's cache folder, under a hash of everything that they depend on: another checkpoint that is attacked with the
-same rows and base finds them there.
+trainer; then again with other halves. So each row is in half of the models. On a CPU as many are trained at once as it
+has cores, one thread each: small models hardly gain from more. Of a model only its signals are kept, in the user's
+cache folder, under a hash of everything that they depend on: another checkpoint that is attacked with the same rows and
+base finds them there.
 
 Source: Carlini et al. 2022, arXiv:2112.03570, section IV.A (online attack, each row in half of the models).
 """
@@ -35,6 +36,7 @@ if TYPE_CHECKING:
 
 FEWEST = 4  # two with each row and two without: one of a kind shows no variance
 VERSION = 1  # of what is kept
+WORTH_A_PROCESS = 5_000  # rows trained on, over all models and epochs: about a minute of a small encoder
 RECIPE = (
     "epochs", "max_steps", "batch_size", "batch_tokens", "accumulate", "optimizer", "learning_rate", "schedule",
     "warmup_share", "warmup_steps", "weight_decay", "clip_norm", "dropout", "label_smoothing", "class_weights", "ema",
@@ -60,8 +62,9 @@ class ReferenceSignals:
 
 
 def reference_signals(
-    pool: Table, task: Task, *, base: Checkpoint, options: TrainingOptions, models: int, random: np.random.Generator
-) -> ReferenceSignals:
+    pool: Table, task: Task, *, base: Checkpoint, options: TrainingOptions, models: int, random: np.random.Generator,
+    workers: int | None = None,
+) -> ReferenceSignals:  # fmt: skip
     """Train the models that are not at hand, and ask each about all rows.
 
     Args:
@@ -70,16 +73,33 @@ def reference_signals(
         options: how they are trained; their seed is replaced.
         models: an even number.
         random: draws the halves.
+        workers: processes that train at once; None: as many as the CPU has threads for, where so much work pays for
+            their start.
     Raises: as `core_model.training.train`.
     """
+    from joblib import Parallel, delayed, parallel_config
+
     included = halves(models, pool.rows, random)
-    found, passes = [], 0
-    for number, chosen in enumerate(included):
-        one, paid = _signals_of_one(pool, task, base, options.model_copy(update={"seed": number}), chosen)
-        found.append(one)
-        passes += paid
-    signals = np.stack(found)
-    return ReferenceSignals(signals[:, 0], signals[:, 1], included, passes)
+    asked = [
+        (pool, task, base, options.model_copy(update={"seed": number}), chosen)
+        for number, chosen in enumerate(included)
+    ]
+    workers = min(models, workers or _workers(options, included))
+    if workers > 1:
+        with parallel_config(backend="loky", n_jobs=workers, inner_max_num_threads=1):
+            found = list(Parallel()(delayed(_signals_of_one)(*one) for one in asked))
+    else:
+        found = [_signals_of_one(*one) for one in asked]
+    signals = np.stack([one for one, _ in found])
+    return ReferenceSignals(signals[:, 0], signals[:, 1], included, sum(paid for _, paid in found))
+
+
+def _workers(options: TrainingOptions, included: np.ndarray) -> int:
+    """How many processes may train at once: one on a GPU, or for less work than their start takes."""
+    import torch
+
+    rows = float(included.sum()) * (options.epochs or 1)
+    return 1 if torch.cuda.is_available() or rows < WORTH_A_PROCESS else torch.get_num_threads()
 
 
 def halves(models: int, rows: int, random: np.random.Generator) -> np.ndarray:

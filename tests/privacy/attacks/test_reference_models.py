@@ -49,6 +49,24 @@ def test_models_are_trained_once_and_a_damaged_file_is_made_again(cache, monkeyp
     assert asked(options.model_copy(update={"epochs": 1})).forward_passes == 48  # other models
 
 
+def test_models_that_are_trained_at_once_are_those_that_are_trained_in_turn(tmp_path, monkeypatch):
+    pool, options = planted_table(24), TrainingOptions(epochs=1, batch_size=12, learning_rate=1e-2)
+    found = []
+    for workers in (1, 2):
+        monkeypatch.setenv("ABOVEBOARD_CACHE_DIR", str(tmp_path / str(workers)))
+        found.append(
+            reference_signals(
+                pool, Task.CLASSIFICATION, base=tiny_base(), options=options, models=2, workers=workers,
+                random=np.random.default_rng(0),
+            )
+        )  # fmt: skip
+        assert len(list(cache_folder("reference_models").glob("*.npy"))) == 2
+    in_turn, at_once = found
+    np.testing.assert_allclose(in_turn.losses, at_once.losses, atol=1e-5)  # of other threads, the last bits
+    np.testing.assert_array_equal(in_turn.included, at_once.included)
+    assert in_turn.forward_passes == at_once.forward_passes == 48
+
+
 def test_nothing_that_a_pickle_could_run_is_loaded(cache, monkeypatch):
     monkeypatch.setenv("ABOVEBOARD_CACHE_DIR", str(cache))
     from privacy.attacks.reference_models import _read
