@@ -121,7 +121,8 @@ def _refuse_twice(kept: Sequence[Kept]) -> None:
             )
 
 
-def _began(one: Kept) -> datetime:
+def _began(one: Kept) -> tuple[datetime, str]:
+    """When the run began; of two that began together the one whose hash comes first."""
     try:
         began = datetime.fromisoformat(one.record.run.started)
     except ValueError as error:
@@ -129,7 +130,7 @@ def _began(one: Kept) -> datetime:
             f"{_said(one.name)}: run.started is {_said(repr(one.record.run.started))}, not a date",
             mend="--order given takes the records in the order in which you name them",
         ) from error
-    return began if began.tzinfo else began.replace(tzinfo=UTC)
+    return (began if began.tzinfo else began.replace(tzinfo=UTC)), one.record.content_sha256 or ""
 
 
 def _numbers(records: Sequence[Record], changes: _Changes) -> list[_Number]:

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from itertools import groupby
 
 from reports.document import markup, states
 from reports.document.comparison import STATES as CONCLUSIONS
@@ -18,9 +17,10 @@ from reports.numbers import ABSENT, cell, measured
 from reports.record import Verdict
 
 HISTORY_ELEMENT = '<script type="application/json" id="audit-history">'
-MOST_COLUMNS = 24  # runs in the table of values; of more, the newest
-MOST_LINES = 600  # numbers that a page shows; the record of the history has the rest
-MOST_EMBEDDED = 1_500_000  # characters of the history itself that a page carries
+MOST_COLUMNS = 20  # runs in the table of values; of more, the newest
+MOST_DRAWN = 60  # runs in a drawing; of more, the newest
+MOST_LINES = 300  # numbers that a page shows; the record of the history has the rest
+MOST_EMBEDDED = 1_000_000  # characters of the history itself that a page carries
 
 _WAYS = {"softer": N_("softer"), "stricter": N_("stricter")}
 
@@ -98,9 +98,13 @@ def history_html(history: History, *, language: Language = ENGLISH) -> str:
 def _page(history: History) -> str:
     shown = history.lines[:MOST_LINES]
     columns = history.runs[-MOST_COLUMNS:]
-    views = [_line(line, history, columns) for line in shown]
+    drawn = range(max(1, len(history.runs) - MOST_DRAWN + 1), len(history.runs) + 1)
+    views = [_line(line, drawn, columns) for line in shown]
     anchors = Anchors()
-    audits = [_audit(audit, list(lines), anchors) for audit, lines in groupby(views, key=lambda v: v.line.audit)]
+    audits = [
+        _audit(audit, [view for view in views if view.line.audit == audit], anchors)
+        for audit in dict.fromkeys(line.audit for line in shown)
+    ]
     last = history.runs[-1]
     embedded = history.model_dump_json(exclude_defaults=True)
     words = [view.overall.state for view in views]
@@ -114,6 +118,7 @@ def _page(history: History) -> str:
         verdict=states.of_verdict(last.verdict),
         audits=audits,
         columns=columns,
+        drawn=drawn,
         tiles=[(state, words.count(state)) for state in CONCLUSIONS.values() if state in words],
         evidence=[view for view in views if view.line.is_evidence],
         moved=[step for step in history.steps if step.policy],
@@ -129,17 +134,17 @@ def _audit(audit: str, lines: Sequence[LineView], anchors: Anchors) -> AuditLine
     return AuditLines(anchors.of("audit", audit), audit, seen, [view for view in lines if view not in seen])
 
 
-def _line(line: HistoryLine, history: History, columns: Sequence[HistoryRun]) -> LineView:
+def _line(line: HistoryLine, drawn: range, columns: Sequence[HistoryRun]) -> LineView:
     held = {point.run: point for point in line.points}
     valued = [run for run, point in held.items() if point.value is not None]
-    first, last = (valued[0], valued[-1]) if valued else (1, len(history.runs))
+    first, last = (valued[0], valued[-1]) if valued else (1, drawn.stop - 1)
     moves = [_moved(move) for move in line.limits]
     return LineView(
         line=line,
         words=in_words(line.name),
         slice=slice_words(line.slice),
         direction=direction(line.better),
-        spark=spark(line, len(history.runs)),
+        spark=spark(line, drawn),
         first=_value(line, first),
         first_run=first,
         last=_value(line, last),

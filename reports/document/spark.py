@@ -15,28 +15,25 @@ from reports.history import HistoryLine, Point
 
 WIDTH, HEIGHT = 168, 40
 _SIDE, _TOP = 6.0, 5.0
-MOST_DOTS = 40  # beyond, dots would run into each other
-
-
-@dataclass(frozen=True)
-class Dot:
-    """The value in one run; a broken limit is a diamond, an undecided one a hollow one, as in the tables."""
-
-    x: float
-    y: float
-    state: str
+_MARKS = {"fail": "broken", "inconclusive": "undecided", "waived": "undecided"}
 
 
 @dataclass(frozen=True)
 class Spark:
-    """Paths in a box of WIDTH by HEIGHT; made of numbers only."""
+    """Paths in a box of WIDTH by HEIGHT; made of numbers only.
+
+    Attributes:
+        dots, broken, undecided: marks of the values; a broken limit is a full diamond, an undecided one a hollow one.
+    """
 
     line: str
     band: str
     whiskers: str
     limit: str
     crosses: str
-    dots: list[Dot]
+    dots: str
+    broken: str
+    undecided: str
     width: int = WIDTH
     height: int = HEIGHT
 
@@ -48,40 +45,48 @@ def state_of(point: Point) -> State:
     return states.WAIVED if point.waived else states.of_point(point.verdict)
 
 
-def spark(line: HistoryLine, runs: int) -> Spark | None:
-    """The drawing; None where no run has a value."""
-    held = {point.run: point for point in line.points}
-    scale = _Scale(line.points, runs)
+def spark(line: HistoryLine, runs: range) -> Spark | None:
+    """The drawing of these runs; None where none of them has a value."""
+    points = [point for point in line.points if point.run in runs]
+    held = {point.run: point for point in points}
+    scale = _Scale(points, runs)
     if scale.empty:
         return None
-    stretches = _stretches(line.points)
+    stretches = _stretches(points)
     valued = [point for stretch in stretches for point in stretch]
-    gaps = [run for run in range(1, runs + 1) if run not in held or held[run].value is None]
-    dots = valued if len(valued) <= MOST_DOTS else [valued[0], valued[-1]]
+    gaps = [run for run in runs if run not in held or held[run].value is None]
+    marks: dict[str, list[Point]] = {"broken": [], "undecided": [], "plain": []}
+    for point in valued:
+        marks[_MARKS.get(state_of(point).key, "plain")].append(point)
     foot = HEIGHT - 3.0
     return Spark(
         line="".join(_path([(scale.x(p.run), scale.y(p.value)) for p in s]) for s in stretches if len(s) > 1),
         band="".join(_band(part, scale) for s in stretches for part in _with_intervals(s) if len(part) > 1),
         whiskers="".join(_whisker(part[0], scale) for s in stretches for part in _with_intervals(s) if len(part) == 1),
-        limit=_limit(line.points, scale),
+        limit=_limit(points, scale),
         crosses="".join(f"M{_n(scale.x(run) - 2)} {_n(foot - 2)}l4 4m0-4l-4 4" for run in gaps),
-        dots=[Dot(scale.x(p.run), scale.y(p.value), state_of(p).key) for p in dots],
+        dots="".join(f"M{_n(scale.x(p.run))} {_n(scale.y(p.value))}h0" for p in marks["plain"]),
+        broken="".join(_diamond(p, scale) for p in marks["broken"]),
+        undecided="".join(_diamond(p, scale) for p in marks["undecided"]),
     )
 
 
 class _Scale:
     """Places of runs and values in the box; the values decide where it begins, not zero."""
 
-    def __init__(self, points: Sequence[Point], runs: int) -> None:
+    def __init__(self, points: Sequence[Point], runs: range) -> None:
         valued = [point for point in points if point.value is not None]
         reach = [x for p in valued for x in (p.value, p.limit, *(p.interval or ())) if x is not None]
         self.empty = not reach
         self._runs = runs
         self._low, self._high = min(reach, default=0.0), max(reach, default=0.0)
 
+    @property
+    def step(self) -> float:
+        return (WIDTH - 2 * _SIDE) / max(1, len(self._runs) - 1)
+
     def x(self, run: int) -> float:
-        inner = WIDTH - 2 * _SIDE
-        return round(_SIDE + inner * (run - 1) / max(1, self._runs - 1), 1)
+        return round(_SIDE + self.step * (run - self._runs.start), 1)
 
     def y(self, value: float | None) -> float:
         inner = HEIGHT - 2 * _TOP
@@ -122,12 +127,16 @@ def _whisker(point: Point, scale: _Scale) -> str:
     return f"M{_n(scale.x(point.run))} {_n(scale.y(low))}V{_n(scale.y(high))}"
 
 
+def _diamond(point: Point, scale: _Scale) -> str:
+    return f"M{_n(scale.x(point.run))} {_n(scale.y(point.value) - 3.8)}l3.8 3.8-3.8 3.8-3.8-3.8z"
+
+
 def _limit(points: Sequence[Point], scale: _Scale) -> str:
     """The limit of each run over half a step to either side, so that a limit that moved is a stair."""
     limited = [point for point in points if point.limit is not None and point.value is not None]
     if not limited:
         return ""
-    half = (scale.x(2) - scale.x(1)) / 2
+    half = scale.step / 2
     path, before = "", 0
     for point in limited:
         left, right = max(0.0, scale.x(point.run) - half), min(float(WIDTH), scale.x(point.run) + half)
