@@ -13,7 +13,7 @@ from audit.selftest.texts import SOUND, Rows, draw, subject_of, written
 if TYPE_CHECKING:
     from core_model.checkpoint import Checkpoint
 
-ROWS = 64
+ROWS = 48
 TIMES = 12  # layers of the sick model; its twin has one, and gives the same answers
 ALLOWED = 3.0  # times the twin's emissions, which the sick model exceeds although the meter may be wrong by 40%
 HIDDEN = 192
