@@ -19,7 +19,17 @@ from typing import TYPE_CHECKING, Literal, Protocol
 import numpy as np
 
 from core_model.attacks.recipes import Recipe
-from core_model.attacks.requests import AskGradients, AskScores, AskSimilarity, Attempt, Question, Scores, Steps
+from core_model.attacks.requests import (
+    Answer,
+    AskGradients,
+    AskScores,
+    AskSimilarity,
+    AskWords,
+    Attempt,
+    Question,
+    Scores,
+    Steps,
+)
 from core_model.attacks.sentence import Sentence
 from core_model.errors import OptionUnfit
 
@@ -198,7 +208,7 @@ class _Driver:
                 break
             self.rounds += 1
             going: list[_Live] = []
-            for one, answer in self._answers(live):
+            for one, answer in self._answers(live, recipe):
                 if answer is None:
                     endings[one.row] = ("query budget", len(one.seen))
                     continue
@@ -210,7 +220,7 @@ class _Driver:
             live = going
         return endings
 
-    def _answers(self, live: Sequence[_Live]) -> Iterator[tuple[_Live, Scores | np.ndarray | None]]:
+    def _answers(self, live: Sequence[_Live], recipe: Recipe) -> Iterator[tuple[_Live, Answer | None]]:
         """Each search's answer; None where its budget is spent."""
         by_kind: dict[type, list[_Live]] = {}
         for one in live:
@@ -218,8 +228,9 @@ class _Driver:
         scored = self._scores(by_kind.get(AskScores, []))
         sloped = self._gradients(by_kind.get(AskGradients, []))
         alike = self._similarities(by_kind.get(AskSimilarity, []))
+        told = self._words(by_kind.get(AskWords, []), recipe)
         for one in live:
-            yield one, {**scored, **sloped, **alike}[one.row]
+            yield one, {**scored, **sloped, **alike, **told}[one.row]
 
     def _scores(self, live: Sequence[_Live]) -> dict[int, Scores | None]:
         asked = {one.row: self._affordable(one) for one in live}
@@ -277,3 +288,9 @@ class _Driver:
             answers[row] = np.array([float(next(vectors) @ reference) for _ in question.sentences])
         self.similar_passes += encoder.forward_passes - passes
         return answers
+
+    def _words(self, live: Sequence[_Live], recipe: Recipe) -> dict[int, tuple[str, ...]]:
+        if not live or recipe.in_place is None:
+            return {}
+        places = [(one.question.sentence, one.question.place) for one in live if isinstance(one.question, AskWords)]
+        return dict(zip((one.row for one in live), recipe.in_place(places), strict=True))

@@ -6,7 +6,7 @@ questions of all and ask the model once (`core_model.attacks.lock_step`).
 
 from __future__ import annotations
 
-from collections.abc import Generator
+from collections.abc import Callable, Generator, Sequence
 from dataclasses import dataclass, field
 
 import numpy as np
@@ -41,7 +41,17 @@ class AskSimilarity:
     sentences: tuple[Sentence, ...]
 
 
-Question = AskScores | AskGradients | AskSimilarity
+@dataclass(frozen=True)
+class AskWords:
+    """Which words could stand in a place of a text, by whoever reads the rest of it; no query of the model under
+    attack."""
+
+    sentence: Sentence
+    place: int
+
+
+Question = AskScores | AskGradients | AskSimilarity | AskWords
+WordsInPlace = Callable[[Sequence[tuple[Sentence, int]]], list[tuple[str, ...]]]  # who answers many AskWords at once
 
 
 @dataclass(frozen=True)
@@ -55,7 +65,7 @@ class Scores:
         return len(self.score)
 
 
-Answer = Scores | np.ndarray  # an array is (words,) of gradients, or (texts,) of similarities
+Answer = Scores | np.ndarray | tuple[str, ...]  # an array: (words,) of gradients, or (texts,) of similarities
 Steps = Generator[Question, Answer, None]
 
 
@@ -69,13 +79,14 @@ class Attempt:
         score: of the current text; reached: whether it does what the attacker wants.
         random: draws for this text alone, so that no other text moves it.
         unknown: what a word is replaced by to see how much it matters.
+        transformation: what a word is replaced by, as the word alone says; None: its place in the text is asked.
         least_similarity: cosine to the original below which a text is not tried; None: not asked.
     """
 
     original: Sentence
     goal: Goal
     score: float
-    transformation: Transformation
+    transformation: Transformation | None
     constraints: tuple[Constraint, ...]
     random: np.random.Generator
     unknown: str
@@ -100,10 +111,15 @@ class Attempt:
             if all(constraint.may_change(self.current, place) for constraint in self.constraints)
         ]
 
-    def candidates(self, place: int) -> list[Sentence]:
+    def candidates(self, place: int) -> Generator[Question, Answer, list[Sentence]]:
         """The current text with each replacement of one word that the constraints allow; none twice."""
         word = self.current.words[place]
-        others = dict.fromkeys(self.transformation(word, self.random))
+        if self.transformation is None:
+            told = yield AskWords(self.current, place)
+            assert isinstance(told, tuple)  # noqa: S101  what AskWords is answered with
+        else:
+            told = tuple(self.transformation(word, self.random))
+        others = dict.fromkeys(told)
         found = [self.current.with_word(place, other) for other in others if other not in (word, "")]
         return [
             sentence

@@ -83,7 +83,8 @@ class InTurn:
 
 def replace_best(attempt: Attempt, place: int) -> Steps:
     """Try every replacement of one word; keep the best when it helps, of those that reach the goal the most alike."""
-    found, alike = yield from _alike_enough(attempt, attempt.candidates(place))
+    offered = yield from attempt.candidates(place)
+    found, alike = yield from _alike_enough(attempt, offered)
     answers = yield from _ask(found)
     if not len(answers):
         return
@@ -103,12 +104,14 @@ def _by_weighted_saliency(attempt: Attempt, places: Sequence[int]) -> Generator[
     paper keeps those that were best on the original.
     """
     without = yield from _ask([_unknown(attempt, place) for place in places])
-    by_word = [attempt.candidates(place) for place in places]
-    found, _ = yield from _alike_enough(attempt, [sentence for some in by_word for sentence in some])
+    by_word: dict[int, list[Sentence]] = {}
+    for place in places:
+        by_word[place] = yield from attempt.candidates(place)
+    found, _ = yield from _alike_enough(attempt, [sentence for some in by_word.values() for sentence in some])
     answers = yield from _ask(found)
     gains = dict.fromkeys(places, 0.0)
     kept = {sentence: score - attempt.score for sentence, score in zip(found, answers.score, strict=False)}
-    for place, some in zip(places, by_word, strict=True):
+    for place, some in by_word.items():
         gains[place] = max((kept[sentence] for sentence in some if sentence in kept), default=0.0)
     saliency = np.exp(without.score - attempt.score)
     return _descending(places, saliency * np.array([gains[place] for place in places[: len(saliency)]]))

@@ -7,6 +7,7 @@
     keyboard    a letter becomes one beside it on a keyboard
     look-alike  a letter becomes one of another script that looks the same
     synonyms, neighbours                                          `core_model.attacks.wordnet`, `.neighbours`
+    words for a place in a text                                   `core_model.attacks.masked_words`
 
 Words of one letter have no edits.
 """
@@ -102,10 +103,7 @@ class Listed:
 
     def __call__(self, word: str, random: np.random.Generator) -> Sequence[str]:
         """The replacements, in the case of the word: "Good" gives "Fine". Nothing is drawn."""
-        found = self.words(word)
-        if len(word) > 1 and word.isupper():
-            return [other.upper() for other in found]
-        return [other[:1].upper() + other[1:] for other in found] if word[:1].isupper() else found
+        return in_case_of(word, self.words(word))
 
 
 @dataclass(frozen=True)
@@ -117,6 +115,13 @@ class Several:
     def __call__(self, word: str, random: np.random.Generator) -> list[str]:
         """See Transformation."""
         return [other for part in self.parts for other in part(word, random)]
+
+
+def in_case_of(word: str, found: Sequence[str]) -> Sequence[str]:
+    """Words in the case of another one: capitals throughout, or at the beginning, or as they are."""
+    if len(word) > 1 and word.isupper():
+        return [other.upper() for other in found]
+    return [other[:1].upper() + other[1:] for other in found] if word[:1].isupper() else found
 
 
 def _letter(random: np.random.Generator) -> str:

@@ -15,6 +15,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from core_model.attacks.whole_words import whole_words
 from core_model.errors import TokenizerUnfit
 
 if TYPE_CHECKING:
@@ -64,14 +65,8 @@ def vocabulary_of(predictor: Predictor, *, forbidden: frozenset[str] = frozenset
     """
     from core_model.input_embeddings import input_embeddings
 
-    tokenizer = predictor.forward.tokenizer
-    words, rows = [], []
-    for token, row in sorted(tokenizer.get_vocab().items(), key=lambda pair: pair[1]):
-        word = tokenizer.convert_tokens_to_string([token]).strip() if not token.isalpha() else token
-        begins = not token.startswith("##") and (token.isalpha() or token[0] in "\u0120\u2581")
-        if begins and word.isalpha() and word.isascii() and len(word) > 1 and word.casefold() not in forbidden:
-            words.append(word)
-            rows.append(row)
+    found = whole_words(predictor.forward.tokenizer)
+    words = {row: word for row, word in found.items() if word.casefold() not in forbidden}
     if not words:
         raise TokenizerUnfit(
             "the tokenizer keeps no word in one piece, so that no trigger of words can be searched",
@@ -79,7 +74,7 @@ def vocabulary_of(predictor: Predictor, *, forbidden: frozenset[str] = frozenset
         )
     layer: Any = input_embeddings(predictor.forward.model)
     weight = layer.weight.detach().float().cpu().numpy()
-    return Vocabulary(tuple(words), weight[rows])
+    return Vocabulary(tuple(words.values()), weight[list(words)])
 
 
 def find_trigger(

@@ -5,7 +5,9 @@ from __future__ import annotations
 from pydantic import Field, field_validator
 
 from audit.plugin import Options
+from core_model.attacks.masked_words import MaskedWords
 from core_model.attacks.recipes import RECIPES
+from core_model.checkpoint import open_checkpoint
 
 
 class AttackOptions(Options):
@@ -17,6 +19,9 @@ class AttackOptions(Options):
     recipes: tuple[str, ...] = Field(
         ("deepwordbug", "pwws", "textfooler-like", "look-alikes"),
         description=f"word attacks, of {', '.join(RECIPES)}; none by an empty list",
+    )
+    masked_model: str | None = Field(
+        None, description="folder of a masked language model (safetensors), which bae-like asks for words"
     )
     max_attack_success: float | None = Field(
         None, ge=0, le=1,
@@ -51,6 +56,14 @@ class AttackOptions(Options):
             if name not in RECIPES:
                 raise ValueError(f"there is no attack {name!r}; try one of {', '.join(RECIPES)}")
         return tuple(dict.fromkeys(recipes))
+
+    @field_validator("masked_model")
+    @classmethod
+    def _can_be_opened(cls, folder: str | None) -> str | None:
+        """Looked at before anything is measured; its weights are read when they are asked."""
+        if folder is not None:
+            MaskedWords(open_checkpoint(folder))
+        return folder
 
     @field_validator("radii")
     @classmethod

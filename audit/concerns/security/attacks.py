@@ -16,6 +16,7 @@ from audit.concerns.security.triggers import search_triggers, trigger_metrics
 from audit.concerns.security.word_attacks import WordAttack, attack_words, gradients_of, word_metrics
 from audit.evidence import Limit
 from audit.plugin import Evidence, Size
+from core_model.checkpoint import open_checkpoint
 from core_model.prediction import Predictor
 
 if TYPE_CHECKING:
@@ -59,7 +60,7 @@ def attack_answers(subject: Subject, options: AttackOptions, random: np.random.G
 
     words = attack_words(
         subject, sample.first(options.attack_rows), options.recipes, query_budget=options.query_budget,
-        seconds=options.attack_seconds, random=word_random, missing=impossible,
+        seconds=options.attack_seconds, random=word_random, masked_model=options.masked_model, missing=impossible,
     )  # fmt: skip
     moved, passes = attack_embeddings(
         predictor, sample.first(options.gradient_rows), options.radii, steps=options.pgd_steps, missing=no_slope
@@ -89,7 +90,11 @@ def attack_answers(subject: Subject, options: AttackOptions, random: np.random.G
         ],
         figures=[figure for figure in figures if figure],
         notes=_notes(subject, sample, words, options),
-        settings={"stop_words": "scikit-learn's English list", "edited": "the first text of a row"},
+        settings={
+            "stop_words": "scikit-learn's English list",
+            "edited": "the first text of a row",
+            "masked_model_sha256": open_checkpoint(options.masked_model).sha256 if options.masked_model else None,
+        },
         forward_passes=passes + sum(one.run.similar_passes for one in words if one.run is not None),
     )
 

@@ -77,12 +77,14 @@ def attack_words(
     query_budget: int,
     seconds: float,
     random: np.random.Generator,
+    masked_model: str | None = None,
     missing: str | None = None,
 ) -> list[WordAttack]:
     """Every recipe on the same rows.
 
     Args:
         query_budget: texts asked for each row; seconds: for each recipe.
+        masked_model: folder of the masked language model that one of them asks.
         missing: why nothing can be attacked; None where it can.
     """
     gradients = gradients_of(subject)
@@ -92,7 +94,7 @@ def attack_words(
             found.append(WordAttack(name, sample, None, missing))
             continue
         try:
-            made = recipe(name)
+            made = recipe(name, masked_model=masked_model)
         except BadInput as error:  # a part that is not installed
             found.append(WordAttack(name, sample, None, f"{error.found}; {error.mend}"))
             continue

@@ -1,0 +1,193 @@
+"""What the mends against attacks gain, and what they cost: each beside a plain twin, on the same rows, paired.
+
+    python -m benchmarks.hardening [--rows 800] [--attacked 80] [--layers 3] [--json]
+
+Twins learn from the same RedditBias comments, from the same base (the first layers of MiniLM), with the same seed and
+number of passes over the rows; they differ in one option of `aboveboard train` alone. Then every twin is attacked on
+the same held-out comments under the audit's own options. Told are: success of each attack, of the rows that are right
+before; its difference from the plain twin's, on rows that both answer rightly; the difference of accuracy under attack,
+on all attacked rows; and the price, the difference of accuracy on rows that nobody attacks. All differences are paired
+(Newcombe); below 0 is better for success, above 0 for accuracy.
+
+    freelb    --adversarial freelb             Zhu et al. 2020, arXiv:1909.11764
+    typos     --augment typos                  Belinkov and Bisk 2018, arXiv:1711.02173
+    smoothed  --augment token-dropout, rate 0.7, asked through `SmoothedClassifier`   Zeng et al. 2021, arXiv:2105.03743
+
+The smoothed twin is asked for many parts of each text; it is attacked by letters alone, on fewer rows.
+"""
+
+from __future__ import annotations
+
+import argparse
+import sys
+import tempfile
+import time
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+from functools import partial
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from audit.concerns.security.attack_options import AttackOptions
+from audit.statistics import Estimate, paired_difference_of_proportions, proportion
+from benchmarks.figures import Figure, print_figures
+from core_model.attacks.embedding_space import EmbeddedTexts, pgd
+from core_model.attacks.lock_step import Classifier, Run, attack
+from core_model.attacks.recipes import recipe
+from core_model.attacks.word_gradients import word_gradients
+from core_model.attacks.wordnet import wordnet_or_none
+from core_model.checkpoint import Checkpoint, open_checkpoint
+from core_model.data import Table, open_table
+from core_model.embedded import LABEL_NAMES, locate_encoder, write_redditbias
+from core_model.errors import BadInput
+from core_model.prediction import Predictor
+from core_model.smoothing import SmoothedClassifier, Smoothing
+from core_model.training import train
+from core_model.training_options import TrainingOptions
+
+MENDS: dict[str, dict[str, Any]] = {
+    "plain": {},
+    "freelb": {"adversarial": "freelb"},
+    "typos": {"augment": ("typos",)},
+    "smoothed": {"augment": ("token-dropout",), "token_dropout_rate": 0.7},
+}
+WORDS = ("deepwordbug", "pwws", "look-alikes")
+RADIUS, STEPS = 0.1, 5  # of PGD, L2: the radius that FreeLB trains at
+PASSES = 2
+QUIET_ROWS = 600  # that nobody attacks: the price
+SMOOTHED_ROWS = 20
+LOOKS = Smoothing(looks=20, choosing=8)
+
+
+@dataclass
+class Twin:
+    """One trained model and what the attacks did to it.
+
+    Attributes:
+        seconds: of training, CPU time.
+        right: (quiet rows,) of bool, without any attack.
+        before, after: attack -> (attacked rows,) of bool, whether the row is right before and after it.
+    """
+
+    seconds: float
+    right: np.ndarray
+    before: dict[str, np.ndarray] = field(default_factory=dict)
+    after: dict[str, np.ndarray] = field(default_factory=dict)
+
+
+def main(arguments: Sequence[str] | None = None) -> None:
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--rows", type=int, default=800, help="training rows")
+    parser.add_argument("--attacked", type=int, default=80, help="held-out rows under attack")
+    parser.add_argument("--layers", type=int, default=3, help="of MiniLM's six")
+    parser.add_argument("--keep", type=Path, help="folder that keeps the twins, to audit and compare them")
+    parser.add_argument("--json", action="store_true")
+    given = parser.parse_args(arguments)
+    try:
+        with tempfile.TemporaryDirectory() as folder:
+            out = given.keep or Path(folder)
+            twins = measured(out, rows=given.rows, attacked=given.attacked, layers=given.layers)
+    except BadInput as error:
+        parser.exit(2, f"{error}\n")
+    print_figures("hardening", figures_of(twins), given.json)
+
+
+def measured(out: Path, *, rows: int, attacked: int, layers: int) -> dict[str, Twin]:
+    """Every twin, trained and attacked."""
+    train_file, test_file = write_redditbias(out / "data")
+    columns: dict[str, Any] = {"text_column": "comment", "label_column": "label", "label_names": LABEL_NAMES}
+    learned = open_table(str(train_file), **columns)
+    learned = learned.select(np.random.default_rng(0).permutation(learned.rows)[:rows])
+    held_out = open_table(str(test_file), **columns)
+    drawn = np.random.default_rng(1).permutation(held_out.rows)
+    quiet, hit = held_out.select(drawn[:QUIET_ROWS]), held_out.select(drawn[QUIET_ROWS : QUIET_ROWS + attacked])
+    base = first_layers(locate_encoder(), out / "base", layers)
+    twins = {}
+    for name, options in MENDS.items():
+        told = time.process_time()
+        asked = TrainingOptions(epochs=PASSES, learning_rate=1e-4, max_length=64, **options)
+        checkpoint = open_checkpoint(train(asked, data=learned, base=base, out=out / name).path)
+        seconds = time.process_time() - told
+        predictor = Predictor(checkpoint, device="cpu")
+        shown: Classifier = SmoothedClassifier(predictor, LOOKS) if name == "smoothed" else predictor
+        twins[name] = Twin(seconds, shown.predict(quiet.texts).predicted == quiet.targets)
+        under_attack(twins[name], shown, predictor, hit if shown is predictor else hit.select(range(SMOOTHED_ROWS)))
+        print(f"{name}: trained and attacked, {time.process_time() - told:.0f} s of CPU time", file=sys.stderr)
+    return twins
+
+
+def first_layers(encoder: Path, out: Path, layers: int) -> Checkpoint:
+    """The encoder with its first layers alone, as a checkpoint of its own."""
+    from transformers import AutoModel, AutoTokenizer
+
+    from core_model.checkpoint_loading import quiet
+
+    with quiet():
+        AutoModel.from_pretrained(encoder, num_hidden_layers=layers, use_safetensors=True).save_pretrained(out)
+        AutoTokenizer.from_pretrained(encoder).save_pretrained(out)
+    return open_checkpoint(out)
+
+
+def under_attack(twin: Twin, shown: Classifier, predictor: Predictor, rows: Table) -> None:
+    """Run the attacks: by letters and words; and along the gradient, where there is one."""
+    options, targets = AttackOptions(), np.asarray(rows.targets)
+    smoothed = shown is not predictor
+    for name in WORDS[:1] if smoothed else WORDS:
+        if name == "pwws" and wordnet_or_none() is None:
+            continue
+        made = recipe(name).quick() if name == "pwws" else recipe(name)
+        run = attack(
+            shown, rows.texts, targets, made, query_budget=options.query_budget, random=np.random.default_rng(0),
+            gradients=partial(word_gradients, predictor),
+        )  # fmt: skip
+        note(twin, name, run)
+    if not smoothed:
+        fallen = pgd(EmbeddedTexts(predictor, rows.texts), targets, (0.0, RADIUS), norm="L2", steps=STEPS)
+        twin.before["pgd"], twin.after["pgd"] = fallen.right
+
+
+def note(twin: Twin, name: str, run: Run) -> None:
+    """What an attack by words did, row by row."""
+    twin.before[name] = np.array([row.status != "skipped" for row in run.rows])
+    twin.after[name] = np.array([row.status == "failed" for row in run.rows])
+
+
+def figures_of(twins: dict[str, Twin]) -> list[Figure]:
+    """Success of every attack, and what each mend moves."""
+    figures, plain = [], twins["plain"]
+    for name, twin in twins.items():
+        figures.append(Figure(f"{name}_training_seconds", round(twin.seconds, 1), "seconds of CPU time"))
+        figures.append(_figure(f"{name}_accuracy", proportion(int(twin.right.sum()), len(twin.right)), "share of rows"))
+        if twin is not plain:
+            figures.append(_figure(f"{name}_accuracy_change", _paired(twin.right, plain.right), "paired, the price"))
+        for attacked, before in twin.before.items():
+            after = twin.after[attacked]
+            success = proportion(int((before & ~after).sum()), int(before.sum()))
+            figures.append(_figure(f"{name}_{attacked}_success", success, "share of attacked rows"))
+            if twin is plain:
+                continue
+            start, end = plain.before[attacked][: len(before)], plain.after[attacked][: len(before)]
+            both = before & start
+            gain = _paired(~after[both], ~end[both])
+            figures.append(_figure(f"{name}_{attacked}_success_change", gain, "paired, rows right in both", "below 0"))
+            left = _paired(after, end)
+            figures.append(_figure(f"{name}_{attacked}_accuracy_under_attack_change", left, "paired", "above 0"))
+    return figures
+
+
+def _paired(a: np.ndarray, b: np.ndarray) -> Estimate:
+    cells = (a & b, a & ~b, ~a & b, ~a & ~b)
+    return paired_difference_of_proportions(*(int(cell.sum()) for cell in cells))
+
+
+def _figure(name: str, found: Estimate, unit: str, aim: str | None = None) -> Figure:
+    if found.value is None or found.low is None or found.high is None:
+        return Figure(name, None, found.reason or unit, aim)
+    interval = f"95% interval {found.low:+.3f} to {found.high:+.3f}, n {found.n}"
+    return Figure(name, round(found.value, 3), f"{unit}, {interval}", aim)
+
+
+if __name__ == "__main__":
+    main()
