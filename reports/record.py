@@ -19,6 +19,7 @@ import rfc8785
 from pydantic import Field, field_validator, model_validator
 
 from reports.parts import Part, People, PolicyFacts, Scalar, Waiver
+from reports.selftest import SelftestFacts
 
 SCHEMA_VERSION = "1.0"
 
@@ -317,6 +318,9 @@ class Record(Part):
     content_sha256: str | None = None
     run: Run
     people: People | None = Field(None, description="what people said of it later; outside the content hash")
+    selftest: SelftestFacts | None = Field(
+        None, description="how the audits themselves did on planted defects; outside the content hash"
+    )
 
     @field_validator("audits")
     @classmethod
@@ -333,7 +337,7 @@ class Record(Part):
     def content(self) -> dict[str, Any]:
         """The part of the record that the content hash covers: no clock, no meter, no place on this disk."""
         document = self.model_dump(mode="json")
-        for key in ("run", "content_sha256", "people"):
+        for key in ("run", "content_sha256", "people", "selftest"):
             document.pop(key)
         for part in ("subject", "data", "training_data"):
             if document[part]:
