@@ -23,6 +23,7 @@ from reports.document.rows import (
     metric_rows,
     table,
 )
+from reports.document.selftest import selftest_table
 from reports.document.states import State
 from reports.document.vocabulary import meaning
 from reports.frameworks.facts import agreement_words
@@ -111,6 +112,7 @@ def _report(record: Record) -> str:
         waived=waived(record.audits),
         agreement_words=agreement_words,
         tables=_appendix(record),
+        selftest=selftest_table(record),
     )
 
 
