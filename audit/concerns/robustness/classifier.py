@@ -13,6 +13,7 @@ from audit.concerns.robustness.findings import group_finding, noise_finding
 from audit.evidence import Limit, metric
 from audit.plugin import Evidence, Need
 from audit.statistics import Estimate, largest_minus_smallest, paired_difference_of_proportions, proportion
+from audit.text_length import cut_note
 from reports.record import Figure, Metric
 
 if TYPE_CHECKING:
@@ -48,6 +49,7 @@ def noise_evidence(subject: Subject, rows: np.ndarray, random: np.random.Generat
         figures=[noise_figure(answers, targets, right)],
         notes=[
             f"Noise was put on {len(rows):,} of {subject.data.rows:,} rows, drawn at random.",
+            *cut_note(subject, rows, "noise and missing ends"),
             *([f"No sampled row has anything for: {', '.join(dict.fromkeys(untouched))}."] if untouched else []),
             *(["Noise was put on the first text of each pair."] if subject.data.pairs is not None else []),
             "Contractions, number words and spelling are English rules; typing errors are those of a QWERTY keyboard.",

@@ -16,6 +16,7 @@ from audit.concerns.security.triggers import search_triggers, trigger_metrics
 from audit.concerns.security.word_attacks import WordAttack, attack_words, gradients_of, word_metrics
 from audit.evidence import Limit
 from audit.plugin import Evidence, Size
+from audit.text_length import cut_note
 from core_model.checkpoint import open_checkpoint
 from core_model.prediction import Predictor
 
@@ -84,7 +85,7 @@ def attack_answers(subject: Subject, options: AttackOptions, random: np.random.G
     return Evidence(
         metrics=metrics,
         findings=[
-            *word_findings(words, metrics, subject, examples=5),
+            *word_findings(words, metrics, subject),
             *gradient_findings(metrics, subject),
             *trigger_findings(triggered, metrics, subject),
         ],
@@ -107,6 +108,7 @@ def _notes(subject: Subject, sample: Sample, words: list[WordAttack], options: A
         f"{options.query_budget:,} texts were asked for each. What only looks like the same text to a person was not "
         "judged by people: look at the examples.",
     ]
+    notes += cut_note(subject, sample.rows[:attacked], "edits")
     if sample.without_words:
         notes.append(f"{sample.without_words:,} rows hold no word that could be changed, and were left out.")
     if not sample.labelled:
