@@ -49,7 +49,12 @@ class Configuration(BaseModel):
     only: tuple[str, ...] | None = None
     profile: Profile = "standard"
     policy: str | None = None
+    selftest: str | None = Field(
+        None, description="selftest.json of `aboveboard selftest`, which the report then cites"
+    )
     out: str = "audit-out"
+    lang: str | None = Field(None, description="language of the report's fixed texts: en, de or zh")
+    lang_file: Path | None = Field(None, description="a catalogue of one's own (.po) for the report's fixed texts")
     seed: int = Field(0, ge=0, lt=2**32)
     threads: int | None = Field(None, ge=1)
     allow_pickle: bool = False

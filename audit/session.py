@@ -20,6 +20,7 @@ from audit.plugin import Concern, Options
 from audit.policy import Policy, read_policy, refuse_unknown
 from audit.registry import Registry, installed
 from audit.rows import evidence_of
+from audit.selftest.reading import cited
 from audit.subject import Generation, Subject
 from audit.task_choice import fit_reference, refuse_swapped, refuse_unread, with_task
 from audit.verdict import SEVERITY_RULE
@@ -27,9 +28,12 @@ from core_model.energy import measure_energy
 from core_model.errors import ColumnMissing, DataMissing, OptionUnfit
 from core_model.files import writable_folder, write_atomically
 from core_model.tasks import Task
+from reports.catalogue import chosen
 from reports.document.build import report_html
+from reports.language import ENGLISH, Language
 from reports.reading import read_record
 from reports.record import Claim, DataFacts, GenerationFacts, Record, Run, Scalar, SubjectFacts
+from reports.selftest import SelftestFacts
 from reports.text import csv_cell
 
 if TYPE_CHECKING:
@@ -49,6 +53,8 @@ class Session:
     subject: Subject
     out: Path
     policy: Policy | None = None
+    selftest: SelftestFacts | None = None
+    language: Language = ENGLISH
 
     def run(
         self, *, command: str | None = None, tell: Callable[[Event], None] = lambda event: None, fresh: bool = False
@@ -99,6 +105,7 @@ class Session:
             generation=self._generation,
             policy=self.policy.facts if self.policy else None,
             severity_rule=SEVERITY_RULE,
+            selftest=self.selftest,
             claims=[Claim(name=name, value=value, file=file) for name, value, file in checkpoint.claims],
             run=Run(started=datetime.now(UTC).isoformat(timespec="seconds"), command=command),
         )
@@ -122,7 +129,7 @@ class Session:
         write_atomically(self.out / RECORD, record.to_json())
 
     def _report(self, record: Record) -> None:
-        write_atomically(self.out / REPORT, report_html(record))
+        write_atomically(self.out / REPORT, report_html(record, language=self.language))
 
     def _keep(self, tables: Tables) -> None:
         for name, rows in tables.items():
@@ -166,6 +173,8 @@ def prepare(
         )
     options = {plugin.id: options_of(plugin, configuration) for plugin in registry.plugins}
     policy = open_policy(configuration.policy, registry) if configuration.policy else None
+    selftest = cited(Path(configuration.selftest)) if configuration.selftest else None
+    language = chosen(configuration.lang, configuration.lang_file)
     if configuration.data is None:
         raise DataMissing("no data was named to audit on", mend="--data FILE")
 
@@ -213,9 +222,12 @@ def prepare(
             training=training,
             reference=reference,
             generation=Generation(configuration.beams, configuration.max_new_tokens),
+            seed=configuration.seed,
         ),
         out=out,
         policy=policy,
+        selftest=selftest,
+        language=language,
     )
 
 

@@ -29,6 +29,19 @@ _PLACEHOLDER = re.compile(r"%\((\w+)\)s|%(%)")
 _COUNTS = range(201)  # for which a plural rule is tried out
 
 
+def chosen(name: str | None, file: Path | str | None) -> Language:
+    """The language of this name, or of this catalogue; English where neither is given.
+
+    Raises: LanguageUnknown, CatalogueUnfit, LibraryMissing.
+    """
+    if name is not None and file is not None:
+        raise LanguageUnknown(
+            f"two languages are named: {terminal_text(name, longest=40)} and that of {terminal_text(str(file))}",
+            mend="leave --lang out: a catalogue says which language it is in",
+        )
+    return language(name or ENGLISH.tag) if file is None else language_from(Path(file))
+
+
 @cache
 def language(name: str) -> Language:
     """A language that comes along: "en", "de" or "zh".

@@ -9,6 +9,7 @@ import click
 
 from audit.commands.arguments import configured, json_option, print_json, subject_options
 from audit.commands.gate import gate_answer, say_gate
+from audit.commands.language import language_options
 
 if TYPE_CHECKING:
     from audit.session import Session
@@ -26,7 +27,9 @@ if TYPE_CHECKING:
     help="Exit with 1 when a limit is broken, or what the policy requires is missing; 'strict': also when anything is "
     "inconclusive or not measured.",
 )
+@click.option("--selftest", metavar="FILE", help="selftest.json of `aboveboard selftest`, for the report to cite.")
 @click.option("--fresh", is_flag=True, help="Start over, also where an interrupted run left results.")
+@language_options
 @json_option
 def audit(checkpoint: str, gate: str | None, fresh: bool, as_json: bool, **arguments: Any) -> int:
     """Audit CHECKPOINT (a folder or a hub id) on rows of text.

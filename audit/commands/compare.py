@@ -3,10 +3,15 @@
 from __future__ import annotations
 
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import click
 
 from audit.commands.arguments import json_option, print_json
+from audit.commands.language import language_of, language_options
+
+if TYPE_CHECKING:
+    from reports.language import Language
 
 ORDER_HELP = "Three records or more: by the date of their runs, or as you name them."
 
@@ -17,8 +22,18 @@ ORDER_HELP = "Three records or more: by the date of their runs, or as you name t
 @click.option("--unpaired", is_flag=True, help="Compare also records of different data; nothing is paired then.")
 @click.option("--order", type=click.Choice(["date", "given"]), default="date", show_default=True, help=ORDER_HELP)
 @click.option("--seed", type=int, default=0, show_default=True)
+@language_options
 @json_option
-def compare(records: tuple[Path, ...], out: Path, unpaired: bool, order: str, seed: int, as_json: bool) -> int:
+def compare(
+    records: tuple[Path, ...],
+    out: Path,
+    unpaired: bool,
+    order: str,
+    seed: int,
+    lang: str | None,
+    lang_file: Path | None,
+    as_json: bool,
+) -> int:
     """Compare record A with record B, or show the history of many: every change with its interval.
 
     A change is paired where both runs answered the same rows. Two records give comparison.json and comparison.html in
@@ -30,15 +45,17 @@ def compare(records: tuple[Path, ...], out: Path, unpaired: bool, order: str, se
       aboveboard compare before/audit.json after/audit.json --json
       aboveboard compare runs/*/audit.json --out history
       aboveboard compare base/audit.json mended/audit.json pruned/audit.json --order given
+      aboveboard compare before/audit.json after/audit.json --lang de
     """
     if len(records) < 2:
         raise click.UsageError("one record alone has nothing to be compared with.\n  Try: name two records or more")
+    language = language_of(lang, lang_file)
     if len(records) == 2:
-        return _two(*records, out=out, unpaired=unpaired, seed=seed, as_json=as_json)
-    return _many(records, out=out, unpaired=unpaired, order=order, seed=seed, as_json=as_json)
+        return _two(*records, out=out, unpaired=unpaired, seed=seed, language=language, as_json=as_json)
+    return _many(records, out=out, unpaired=unpaired, order=order, seed=seed, language=language, as_json=as_json)
 
 
-def _two(a: Path, b: Path, *, out: Path, unpaired: bool, seed: int, as_json: bool) -> int:
+def _two(a: Path, b: Path, *, out: Path, unpaired: bool, seed: int, language: Language, as_json: bool) -> int:
     from audit.comparison import compare as compare_records
     from core_model.files import write_atomically
     from reports.document.build import comparison_html
@@ -48,7 +65,7 @@ def _two(a: Path, b: Path, *, out: Path, unpaired: bool, seed: int, as_json: boo
     comparison = compare_records(
         read_record(a), read_record(b), folder_a=a.parent, folder_b=b.parent, unpaired=unpaired, seed=seed
     )
-    page = write_atomically(out / "comparison.html", comparison_html(comparison))
+    page = write_atomically(out / "comparison.html", comparison_html(comparison, language=language))
     write_atomically(out / "comparison.json", comparison.model_dump_json(indent=2) + "\n")
     if as_json:
         print_json(comparison.model_dump(mode="json"))
@@ -67,7 +84,9 @@ def _two(a: Path, b: Path, *, out: Path, unpaired: bool, seed: int, as_json: boo
     return 0
 
 
-def _many(records: tuple[Path, ...], *, out: Path, unpaired: bool, order: str, seed: int, as_json: bool) -> int:
+def _many(
+    records: tuple[Path, ...], *, out: Path, unpaired: bool, order: str, seed: int, language: Language, as_json: bool
+) -> int:
     from audit.history import Kept, history
     from core_model.files import write_atomically
     from reports.document.history import history_html
@@ -76,7 +95,7 @@ def _many(records: tuple[Path, ...], *, out: Path, unpaired: bool, order: str, s
 
     kept = [Kept(read_record(path), str(path), path.parent) for path in records]
     found = history(kept, order="given" if order == "given" else "date", unpaired=unpaired, seed=seed)
-    page = write_atomically(out / "history.html", history_html(found))
+    page = write_atomically(out / "history.html", history_html(found, language=language))
     write_atomically(out / "history.json", found.to_json())
     if as_json:
         print_json(found.model_dump(mode="json"))

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any
 import click
 
 if TYPE_CHECKING:
+    from reports.language import Language
     from reports.record import Record
 
 Command = Callable[..., Any]
@@ -52,7 +53,7 @@ def with_people(record: Record, *, attestations: Path | None, reviews: Sequence[
     return record.model_copy(update={"people": people})
 
 
-def dossier(record: Record, name: str, source: Path, settings: Sequence[str]) -> str:
+def dossier(record: Record, name: str, source: Path, settings: Sequence[str], language: Language) -> str:
     """The page of a framework.
 
     Raises: FrameworkUnknown, FrameworkUnfit; OptionUnfit for a setting that does not fit.
@@ -76,4 +77,4 @@ def dossier(record: Record, name: str, source: Path, settings: Sequence[str]) ->
         from audit.selection_rates import selection_of
 
         selection = selection_of(record, source, roles)
-    return dossier_html(record, framework, installed=installed().ids, selection=selection)
+    return dossier_html(record, framework, installed=installed().ids, selection=selection, language=language)

@@ -8,6 +8,7 @@ import click
 
 from audit.commands.arguments import json_option, print_json
 from audit.commands.dossier import dossier, people_options, with_people
+from audit.commands.language import language_of, language_options
 
 FORMAT_HELP = "html, pdf, junit, sarif, cyclonedx, oscal, model-card or prometheus."
 
@@ -18,6 +19,7 @@ FORMAT_HELP = "html, pdf, junit, sarif, cyclonedx, oscal, model-card or promethe
 @click.option("--format", "format_name", metavar="F", default="html", show_default=True, help=FORMAT_HELP)
 @click.option("--redact", is_flag=True, help="Evidence rows as hashes and lengths; numbers and names of groups stay.")
 @people_options
+@language_options
 @click.option("--out", type=click.Path(path_type=Path), help="File to write. Default: beside the source.")
 @json_option
 def report(
@@ -31,6 +33,8 @@ def report(
     attestations: Path | None,
     reviews: tuple[Path, ...],
     settings: tuple[str, ...],
+    lang: str | None,
+    lang_file: Path | None,
 ) -> int:
     """Build a report again from its record, for people or for machines: the same record gives the same bytes.
 
@@ -43,6 +47,7 @@ def report(
       aboveboard report --from audit-out/audit.json --framework eu-ai-act --out dossier.html
       aboveboard report --from audit-out/audit.json --attestations attestations.yaml --review queue_kaya.csv
       aboveboard report --from audit-out/audit.json --redact --out shared-report.html
+      aboveboard report --from audit-out/audit.json --lang de --out bericht.html
       aboveboard report --extract report.html --out audit.json
     """
     from core_model.files import write_atomically
@@ -53,11 +58,14 @@ def report(
 
     if (source is None) == (extract is None):
         raise click.UsageError("give one of --from and --extract.\n  Try: aboveboard report --from audit.json")
-    if extract is not None and (framework or attestations or reviews or redact):
+    if extract is not None and (framework or attestations or reviews or redact or lang or lang_file):
         raise click.UsageError("--extract gives a record back as it is.\n  Try: --from report.html --framework ...")
     chosen = find_format(format_name)
     if framework is not None and format_name != "html":
         raise click.UsageError("a dossier is one HTML page.\n  Try: --framework without --format")
+    if (lang or lang_file) and not chosen.spoken:
+        raise click.UsageError(f"{format_name} is read by machines, and English.\n  Try: --lang with html or pdf")
+    language = language_of(lang, lang_file)
     record = read_record(source or extract or Path())
     if extract is not None:
         written = write_atomically(out or extract.with_name("audit.json"), record.to_json())
@@ -69,7 +77,11 @@ def report(
         target = out or source.with_name(f"dossier-{Path(framework).stem}.html" if framework else chosen.file)
         if format_name == "model-card":
             _keep_cards_of_others(target)
-        content = dossier(record, framework, source, settings) if framework else render(record, format_name)
+        content = (
+            dossier(record, framework, source, settings, language)
+            if framework
+            else render(record, format_name, language=language)
+        )
         written = write_atomically(target, content)
     state = seal(record)
     if state.key != "pass":

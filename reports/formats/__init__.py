@@ -13,6 +13,7 @@ from difflib import get_close_matches
 from importlib import import_module
 
 from reports.errors import FormatUnknown
+from reports.language import ENGLISH, Language
 from reports.record import Record
 
 
@@ -24,11 +25,14 @@ class Format:
     about: str
     module: str
     function: str
+    spoken: bool = False  # a page for people, in their language
 
 
 FORMATS = {
-    "html": Format("report.html", "the report, one page for people", "reports.document.build", "report_html"),
-    "pdf": Format("report.pdf", "the report, printed", "reports.formats.pdf", "report_pdf"),
+    "html": Format(
+        "report.html", "the report, one page for people", "reports.document.build", "report_html", spoken=True
+    ),
+    "pdf": Format("report.pdf", "the report, printed", "reports.formats.pdf", "report_pdf", spoken=True),
     "junit": Format("junit.xml", "JUnit XML: each limit as a test case", "reports.formats.junit", "junit_xml"),
     "sarif": Format("audit.sarif", "SARIF 2.1.0: what asks for attention", "reports.formats.sarif", "sarif_json"),
     "cyclonedx": Format("audit.cdx.json", "CycloneDX 1.6 ML-BOM", "reports.formats.cyclonedx_bom", "cyclonedx_json"),
@@ -56,12 +60,15 @@ def find_format(name: str) -> Format:
     )
 
 
-def render(record: Record, name: str) -> bytes:
+def render(record: Record, name: str, *, language: Language = ENGLISH) -> bytes:
     """The record in this format, as the bytes of a file.
+
+    Args:
+        language: of pages for people; what machines read is English.
 
     Raises: FormatUnknown; LibraryMissing when the format needs a package that is not installed.
     """
     chosen = find_format(name)
-    write: Callable[[Record], str | bytes] = getattr(import_module(chosen.module), chosen.function)
-    written = write(record)
+    write: Callable[..., str | bytes] = getattr(import_module(chosen.module), chosen.function)
+    written = write(record, language=language) if chosen.spoken else write(record)
     return written if isinstance(written, bytes) else written.encode("utf-8")

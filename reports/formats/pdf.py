@@ -11,6 +11,7 @@ import re
 
 from reports.document.build import report_html
 from reports.errors import LibraryMissing
+from reports.language import ENGLISH, Language
 from reports.record import Record
 
 _SCRIPTS = re.compile(r"<script\b.*?</script>", re.DOTALL)
@@ -19,7 +20,7 @@ _CLOSED = re.compile(r"<details(?![^>]*\bopen\b)")  # on paper nobody unfolds
 _STYLE = "<style>.scroll{overflow:visible}table{table-layout:auto}.metrics th[scope=row]{min-width:0}</style>"
 
 
-def report_pdf(record: Record) -> bytes:
+def report_pdf(record: Record, *, language: Language = ENGLISH) -> bytes:
     """The report as the bytes of a PDF file.
 
     Raises: LibraryMissing without WeasyPrint, or without the system's Pango that it draws text with.
@@ -31,7 +32,7 @@ def report_pdf(record: Record) -> bytes:
             f"a PDF needs WeasyPrint and Pango ({type(error).__name__})",
             mend="pip install 'aboveboard[pdf]'; on Debian also: apt-get install libpango-1.0-0 libpangoft2-1.0-0",
         ) from error
-    page = _CLOSED.sub("<details open", _SCRIPTS.sub("", report_html(record)))
+    page = _CLOSED.sub("<details open", _SCRIPTS.sub("", report_html(record, language=language)))
     page = page.replace("</head>", f"{_STYLE}</head>", 1)
     # The identifier is made of the content, not of a clock.
     identifier = (record.content_sha256 or record.subject.sha256).encode("ascii", "replace")
