@@ -15,13 +15,16 @@ from audit.concerns.privacy.attacks import Attack
 from audit.concerns.privacy.inference import AUC, TPR
 from audit.concerns.privacy.memorization import EXPOSURE, EXTRACTION, LEAKED, Memorized
 from audit.concerns.privacy.rows import Trial
+from audit.examples import examples_of
 from audit.mending import audit_command, column_flags
 from reports.record import Finding, Metric, Mitigation, Scalar, Severity, Verdict
 
 if TYPE_CHECKING:
     from audit.subject import Subject
 
-SHOWN = 10
+EXPOSED, OVERLAP, EXTRACTED = (
+    f"privacy-{word}" for word in ("membership-inference", "members-overlap", "verbatim-extraction")
+)
 
 
 def private_training(subject: Subject, *more: str) -> str:
@@ -61,7 +64,7 @@ def leaks(
         else Severity.MEDIUM
     )  # fmt: skip
     leak = Finding(
-        id="privacy-membership-inference", severity=grave,
+        id=EXPOSED, severity=grave,
         statement=f"Who was in the training data can be told from the model: the attack by {strongest.slice['attack']} "
         f"{how}; guessing gives {'50%' if strongest.name == AUC else 'hardly more than the false accusations'}.",
         metrics=[m.key for m in chosen],
@@ -70,7 +73,7 @@ def leaks(
             why="DP-SGD bounds what any attack can tell of a row, and the canaries let this audit check it (Abadi et "
             f"al. 2016, arXiv:1607.00133). {BASE}. Fewer epochs and more rows help without a promise",
         ),
-        examples=most_exposed(trial, leading)[:SHOWN], examples_total=len(trial.member_rows),
+        **examples_of(most_exposed(trial, leading), dict, finding=EXPOSED, seed=subject.seed),
     )  # fmt: skip
     return [leak, *_repeats(metrics, subject, trial)]
 
@@ -145,14 +148,17 @@ def overlap(metrics: Sequence[Metric], subject: Subject, trial: Trial) -> list[F
         if not trial.overlapping.all()
         else None
     )
-    places = [int(row) + 1 for row in np.flatnonzero(trial.overlapping)[:SHOWN]]
     return [
         Finding(
-            id="privacy-members-overlap", severity=Severity.MEDIUM,
+            id=OVERLAP, severity=Severity.MEDIUM,
             statement=f"{count:,} of {len(trial.overlapping):,} rows that should not have been in training stand in "
             "the training data: no attack was run on them, for it would call right answers wrong.",
             metrics=[m.key for m in metrics if m.name in (AUC, "members_overlap")],
-            mitigation=clean, examples=[{"test_row": place} for place in places], examples_total=count,
+            mitigation=clean,
+            **examples_of(
+                np.flatnonzero(trial.overlapping), lambda row: {"test_row": int(row) + 1}, finding=OVERLAP,
+                seed=subject.seed, worst=0,
+            ),
         )
     ]  # fmt: skip
 
@@ -170,15 +176,18 @@ def remembered(metrics: Sequence[Metric], subject: Subject, found: Memorized | N
     if found is not None and training is not None and training.value:
         foreseen = (held_out.value if held_out is not None else None) or 0.0
         if training.verdict is Verdict.FAIL or training.value > foreseen:
-            rows = [{"training_row": int(row) + 1} for row in found.training.rows[found.found][:SHOWN]]
             findings.append(
                 Finding(
-                    id="privacy-verbatim-extraction",
+                    id=EXTRACTED,
                     severity=Severity.HIGH if training.verdict is Verdict.FAIL else Severity.MEDIUM,
                     statement=f"{int(found.found.sum())} of {len(found.training)} training texts are written on word "
                     f"for word, {found.tokens} tokens long; of held-out texts {foreseen:.1%}.",
                     metrics=[training.key, *([held_out.key] if held_out is not None else [])],
-                    mitigation=mend, examples=rows, examples_total=int(found.found.sum()),
+                    mitigation=mend,
+                    **examples_of(
+                        found.training.rows[found.found], lambda row: {"training_row": int(row) + 1}, finding=EXTRACTED,
+                        seed=subject.seed, worst=0,
+                    ),
                 )
             )  # fmt: skip
     kinds = {kind: m for (name, kind), m in by_key.items() if name == LEAKED and m.value}

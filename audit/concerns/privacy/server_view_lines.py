@@ -28,7 +28,7 @@ from reports.record import Metric
 OWNERSHIP, GAIN = "client_attribution_auc", "secure_aggregation_gain"
 PRECISION, RECALL = "token_recovery_precision", "token_recovery_recall"
 NO_UPDATE = "no update"
-LEADING = ALIGNMENT  # fixed beforehand; a gain or a row of the sandwich is never that of the luckiest attack
+LEADING = ATTRIBUTION  # fixed beforehand: a gain or a row of the sandwich is never that of the luckiest attack
 FPR = 0.01
 ORDER = "chance of a right order"
 NOTHING_SINGLE = "under secure aggregation the server saw no single update: only what it saw can be attacked"
