@@ -24,7 +24,7 @@ ATTACKS = (
 LONG = "w" * 100_000
 
 # What the schema fixes; a stranger cannot write anything else there.
-FIXED = frozenset(["schema_version", "status", "verdict", "severity", "kind", "better"])
+FIXED = frozenset(["schema_version", "status", "verdict", "severity", "kind", "scale", "better"])
 DRAWN = frozenset(["label", "value", "low", "high", "limit", "series", "n", "confidence", "accuracy", "x", "y"])
 
 
