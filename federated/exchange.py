@@ -55,6 +55,7 @@ class Asked:
     Attributes:
         members: who is asked.
         like: the global model.
+        deployed: whether the clients are nodes with keys of their own, and no parts of a simulation.
     """
 
     round: int
@@ -62,6 +63,7 @@ class Asked:
     messages: Sequence[Message]
     local: LocalOptions
     like: Update
+    deployed: bool = False
 
 
 def exchange_plainly(grid: RoundGrid, asked: Asked, options: FederationOptions, promise: NoPromise) -> Exchanged:

@@ -171,7 +171,8 @@ class Rounds:
         attempt = self.attempts.next() if self.options.secure else number
         # A coin may have chosen nobody; a strategy would wait for a node to ask.
         messages = list(self.strategy.configure_train(attempt, record, config, view)) if view.nodes else []
-        asked = Asked(number, members, messages, local, self.model)
+        deployed = self.bench.settings.data is None
+        asked = Asked(number, members, messages, local, self.model, deployed)
         exchange = exchange_securely if self.options.secure else exchange_plainly
         return exchange(view, asked, self.options, self.promise)
 

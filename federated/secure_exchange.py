@@ -72,9 +72,13 @@ def exchange_securely(grid: RoundGrid, asked: Asked, options: FederationOptions,
     """
     from federated.secure_aggregation.errors import RoundUnsafe
     from federated.secure_aggregation.exchange import SecureExchange
-    from federated.secure_aggregation.settings import range_under_noise
+    from federated.secure_aggregation.settings import MOST_NEIGHBOURS, range_under_noise
 
     settings, shares = settings_of(options), asked.local.noise_shares
+    if asked.deployed and len(asked.messages) > MOST_NEIGHBOURS + 1:
+        # Beyond so many the server would draw everybody's neighbours, and could surround a client. With node keys all
+        # are neighbours. Simulated clients have no keys, and no server but the process that they are in.
+        settings = settings.model_copy(update={"require_signatures": True})
     if shares is not None and asked.local.clip is not None:
         widest = range_under_noise(asked.local.clip, shares.noise_multiplier, shares.shares)
         settings = settings.model_copy(update={"clip_range": widest})

@@ -44,6 +44,7 @@ from federated.secure_aggregation.secure_sum import SecureSum, sum_of
 from federated.secure_aggregation.settings import SecureSettings
 
 Accept = Callable[[int, RecordDict], str | None]
+UNSIGNED = "its public keys are not signed; aboveboard federate join --roster FILE"
 
 
 class SecureExchange:
@@ -101,7 +102,7 @@ class SecureExchange:
         refused = outliers({node: one.announced for node, one in advertised.items()}, self.settings.range_outlier)
         if self.settings.require_signatures or any(one.keys["signature"] for one in advertised.values()):
             unsigned = (node for node, one in advertised.items() if not one.keys["signature"])
-            refused |= dict.fromkeys(unsigned, "its public keys are not signed")
+            refused |= dict.fromkeys(unsigned, UNSIGNED)
         for node, reason in refused.items():
             talk.lose(node, ADVERTISE, reason)
         current.advertised = {node: one for node, one in advertised.items() if node not in refused}

@@ -18,6 +18,7 @@ from federated.run_settings import KEY, RunSettings
 from federated.server import serve
 from tests.core_model.training_world import planted_rows
 from tests.factories import write_rows
+from tests.federated.secure_aggregation.world import give_keys
 from tests.federated.world import LABELS, folder
 
 
@@ -30,7 +31,9 @@ def own_files(folder: Path, *, only: dict[int, str] | None = None, words: dict[i
         write_rows(folder / f"client-{client}.jsonl", rows)
 
 
-def consortium(tmp_path: Path, *, labels: tuple[str, ...] = (), evaluation: bool = True, **options) -> FederatedResult:
+def consortium(
+    tmp_path: Path, *, labels: tuple[str, ...] = (), evaluation: bool = True, keys: bool = False, **options
+) -> FederatedResult:
     settings = RunSettings(
         federation=FederationOptions(**{"clients": 3, "rounds": 2, "batch_size": 8, "learning_rate": 1e-3, **options}),
         base=str(folder() / "base"),
@@ -43,6 +46,8 @@ def consortium(tmp_path: Path, *, labels: tuple[str, ...] = (), evaluation: bool
             "data": str(tmp_path / f"client-{node - 1}.jsonl"), "name": f"hospital {node}",
             "home": str(tmp_path / "home" / str(node)),
         }  # fmt: skip
+    if keys:
+        give_keys(grid, tmp_path)
     with StopRequest() as stop:
         return serve(
             grid, settings, out=tmp_path / "m", evaluation=str(folder() / "test.jsonl") if evaluation else None,
@@ -91,3 +96,14 @@ def test_under_masks_nobody_tells_how_many_rows_it_has(tmp_path):
     record = consortium(tmp_path, secure=True).record
     assert {client["rows"] for client in record.partition["clients"]} == {None}
     assert record.secure["quantization_error"] < 1e-5
+
+
+def test_with_more_clients_than_neighbours_a_deployment_wants_signed_keys(tmp_path, monkeypatch):
+    """The server would draw the neighbours; with node keys everybody is everybody's, and nobody can be surrounded."""
+    monkeypatch.setattr("federated.secure_aggregation.settings.MOST_NEIGHBOURS", 1)
+    own_files(tmp_path)
+    with pytest.raises(ClientsGone, match=r"public keys are not signed; aboveboard federate join --roster"):
+        consortium(tmp_path, secure=True)
+    (tmp_path / "signed").mkdir()
+    own_files(tmp_path / "signed")
+    assert consortium(tmp_path / "signed", secure=True, keys=True).record.secure["signed"] is True
