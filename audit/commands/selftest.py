@@ -63,7 +63,8 @@ def selftest(only: str | None, repetitions: int | None, profile: str, seed: int,
     """
     from audit.commands.selftest_progress import progress_shown
     from audit.registry import installed
-    from audit.selftest.results import FILE, read_selftest
+    from audit.selftest.reading import read_selftest
+    from audit.selftest.results import FILE
     from audit.selftest.trials import Plan, run_selftest
     from core_model.errors import BadInput
     from core_model.files import writable_folder, write_atomically

@@ -6,23 +6,19 @@ random numbers of its own (seed, audit, control, number): the order in which the
 
 from __future__ import annotations
 
-import json
 from collections.abc import Sequence
-from pathlib import Path
 from typing import Any, Literal
 
-from pydantic import Field, ValidationError
+from pydantic import Field
 
 from audit.evidence import Limit, judge
 from audit.statistics import proportion
-from core_model.errors import DataDamaged, DataMissing, OptionUnfit
 from reports.parts import Part
 from reports.record import Environment, Tool
 from reports.selftest import ControlFacts, SelftestFacts, TrialShare, TrialVerdict
 
 FILE = "selftest.json"
 SCHEMA_VERSION = "1.0"
-LARGEST_FILE = 20_000_000  # bytes; a selftest of 20 controls has some 20,000
 Outcome = Literal["yes", "no", "error"]
 
 
@@ -107,33 +103,3 @@ def _share(outcomes: Sequence[Outcome], better: Literal["lower", "higher"], limi
     found = proportion(sum(ended), len(ended), method="clopper-pearson")
     verdict = judge(found, better=better, limit=Limit(limit, "selftest"))
     return TrialShare(value=found.value, interval=found.interval, n=len(ended), limit=limit, verdict=verdict.value)
-
-
-def read_selftest(path: Path) -> Selftest:
-    """A selftest from its file.
-
-    Raises: DataMissing, DataDamaged (truncated, not JSON, not a selftest), OptionUnfit for one of a later version.
-    """
-    again = "aboveboard selftest --out DIR writes one"
-    if path.is_dir():
-        raise DataMissing(f"{path} is a folder", mend=f"--selftest {path / FILE}")
-    if not path.is_file():
-        raise DataMissing(f"there is no selftest at {path}", mend=again)
-    if path.stat().st_size > LARGEST_FILE:
-        raise DataDamaged(f"{path} is larger than any selftest ({path.stat().st_size:,} bytes)", mend=again)
-    try:
-        text = path.read_text(encoding="utf-8")
-        document = json.loads(text)
-    except (UnicodeDecodeError, ValueError, RecursionError) as error:
-        raise DataDamaged(f"{path} is not a selftest: it is not JSON ({error})", mend=again) from error
-    version = document.get("schema_version") if isinstance(document, dict) else None
-    if not isinstance(version, str):
-        raise DataDamaged(f"{path} is not a selftest: it has no schema_version", mend=again)
-    if version != SCHEMA_VERSION:
-        raise OptionUnfit(f"{path} has schema {version[:20]!r}; this version reads {SCHEMA_VERSION}", mend=again)
-    try:
-        return Selftest.model_validate_json(text)
-    except ValidationError as error:
-        first = error.errors(include_url=False, include_input=False)[0]
-        place = ".".join(str(step) for step in first["loc"])[:200]
-        raise DataDamaged(f"{path} is not a selftest: {place}: {first['msg']}", mend=again) from error
