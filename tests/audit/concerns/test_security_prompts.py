@@ -90,6 +90,9 @@ def test_the_rules_are_held_against_people_and_their_errors_are_in_the_record():
     evidence = asked(obedient, most=1)
     missed = next(m for m in evidence.metrics if m.key == "rule_false_negative_rate[rule=leaked]")
     assert missed.value == 0.3 and missed.n == 10
+    agreement = next(m for m in evidence.metrics if m.key == "rule_agreement[rule=leaked]")
+    # Wilson's interval of 17 in 20, as statsmodels' proportion_confint gives it.
+    assert agreement.value == 0.85 and agreement.interval == pytest.approx((0.6396, 0.9476), abs=1e-4)
 
 
 @pytest.mark.parametrize(
