@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 import shlex
-from collections.abc import Sequence
-from typing import TYPE_CHECKING
+from collections.abc import Mapping, Sequence
+from typing import TYPE_CHECKING, Any
 
 from audit.concerns.collaboration.clients import column_of
 from audit.concerns.collaboration.contributions import NAME as SHAPLEY
@@ -14,6 +14,8 @@ from reports.record import Finding, Metric, Mitigation, Severity, Verdict
 if TYPE_CHECKING:
     from audit.subject import Subject
     from federated.record import FederatedRecord
+
+LEARNING = ("local_epochs", "local_steps", "batch_size", "learning_rate", "optimizer", "max_length")
 
 
 def findings_of(metrics: Sequence[Metric], subject: Subject, record: FederatedRecord) -> list[Finding]:
@@ -115,6 +117,14 @@ def _federate(subject: Subject, record: FederatedRecord, flags: str, *, base: st
     rounds = "" if "--rounds" in flags else f" --rounds {options['rounds']}"
     return (
         f"aboveboard federate --task {subject.task} --base {base} --data TRAIN_FILE {column_flags(subject)} "
-        f"--partition {shlex.quote(partition)}{clients}{rounds} --learning-rate {options['learning_rate']:g} {flags} "
+        f"--partition {shlex.quote(partition)}{clients}{rounds}{_learnt_as_before(options)} {flags} "
         "--out federated-again"
     )
+
+
+def _learnt_as_before(options: Mapping[str, Any]) -> str:
+    """How clients learnt, as flags, where it was not the default."""
+    from federated.options import FederationOptions
+
+    given = {name: options[name] for name in LEARNING if options[name] != FederationOptions.model_fields[name].default}
+    return "".join(f" --{name.replace('_', '-')} {value}" for name, value in given.items())
