@@ -18,6 +18,7 @@ from typing import Any, Literal
 
 import numpy as np
 
+from audit.examples import within_bounds
 from audit.plugin import Evidence, Need, Options, Plugin
 from audit.policy import Policy
 from audit.registry import Registry
@@ -155,7 +156,7 @@ class Engine:
             **self._about(plugin),
             status=Status.MEASURED,
             metrics=list(evidence.metrics),
-            findings=list(evidence.findings),
+            findings=[within_bounds(finding, seed=self.seed) for finding in evidence.findings],
             figures=list(evidence.figures),
             notes=list(evidence.notes),
             signature=" | ".join(f"{key}:{value}" for key, value in sorted(settings.items())),

@@ -50,6 +50,7 @@ class Subject:
         training: the rows that it was trained on, when known.
         reference: another checkpoint to hold it against, when given.
         generation: how text is written, where the task is to write.
+        seed: of the run; it draws the rows that findings show. Audits have a random generator of their own.
     """
 
     def __init__(
@@ -61,6 +62,7 @@ class Subject:
         training: Table | None = None,
         reference: Checkpoint | None = None,
         generation: Generation = Generation(),
+        seed: int = 0,
     ) -> None:
         self.checkpoint = checkpoint
         self.data = data
@@ -68,6 +70,7 @@ class Subject:
         self.training = training
         self.reference = reference
         self.generation = generation
+        self.seed = seed
 
     @property
     def task(self) -> Task:

@@ -7,15 +7,13 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
+from audit.examples import Shown, examples_of, shortened
 from core_model.corpus_metric import CorpusMetric
 from core_model.predictions import Generations, SpanAnswers
 from reports.record import Scalar
 
 if TYPE_CHECKING:
     from audit.subject import Subject
-
-SHOWN = 10
-LONGEST = 400  # characters of a text in an example; the data file has the rest
 
 
 def ranked_by(metrics: Sequence[CorpusMetric], primary: CorpusMetric) -> CorpusMetric:
@@ -24,20 +22,23 @@ def ranked_by(metrics: Sequence[CorpusMetric], primary: CorpusMetric) -> CorpusM
 
 
 def worst_rows(
-    subject: Subject, primary: CorpusMetric, among: np.ndarray | None = None
-) -> tuple[CorpusMetric, list[dict[str, Scalar]]]:
-    """The ten worst rows, each taken alone: its texts, what was written, its value.
+    subject: Subject, primary: CorpusMetric, *, finding: str, among: np.ndarray | None = None
+) -> tuple[CorpusMetric, Shown]:
+    """The rows that a finding shows, ranked by their value when each is taken alone: texts, what was written, value.
 
     Args:
         primary: over all rows of the subject.
+        finding: its id.
         among: (rows,) bool; only these.
-    Returns: the metric that ranked them, and the rows, worst first.
+    Returns: the metric that ranked them, and the rows.
     """
     metric = ranked_by(subject.metrics, primary)
     values = metric.of_each_row if metric.better == "higher" else -metric.of_each_row
     candidates = np.flatnonzero(np.isfinite(values) & (True if among is None else among))
-    chosen = candidates[np.argsort(values[candidates], kind="stable")[:SHOWN]]
-    return metric, [_example(subject, metric, int(row)) for row in chosen]
+    ranked = candidates[np.argsort(values[candidates], kind="stable")]
+    return metric, examples_of(
+        ranked, lambda row: _example(subject, metric, int(row)), finding=finding, seed=subject.seed
+    )
 
 
 def _example(subject: Subject, metric: CorpusMetric, row: int) -> dict[str, Scalar]:
@@ -51,8 +52,3 @@ def _example(subject: Subject, metric: CorpusMetric, row: int) -> dict[str, Scal
         example["written"] = shortened(answers.texts[row])
     example[metric.name] = round(float(metric.of_each_row[row]), 4)
     return example
-
-
-def shortened(text: str) -> str:
-    """At most 400 characters of a text."""
-    return text if len(text) <= LONGEST else text[: LONGEST - 1] + "…"

@@ -15,6 +15,7 @@ from reports.document.page import page
 from reports.document.rows import (
     MOST_EXAMPLES,
     Anchors,
+    Examples,
     FigureView,
     FindingView,
     MetricRow,
@@ -158,8 +159,18 @@ def _finding_view(
         audit_id=audit.id,
         audit_title=title,
         metrics=[rows[key] for key in finding.metrics if key in rows],
-        examples=table(finding.examples, MOST_EXAMPLES, total=finding.examples_total),
+        examples=_examples(finding),
     )
+
+
+def _examples(finding: Finding) -> list[Examples]:
+    """The worst rows and those drawn at random, each with how many there are in all; one table where nobody says."""
+    rows, worst = finding.examples[:MOST_EXAMPLES], finding.examples_worst
+    parts = [(N_("Rows"), rows)]
+    if worst is not None:
+        parts = [(N_("The worst"), rows[:worst]), (N_("Drawn at random, by the run's seed"), rows[worst:])]
+    total = max(len(finding.examples), finding.examples_total or 0)
+    return [Examples(caption, table(part, MOST_EXAMPLES, total=total)) for caption, part in parts if part]
 
 
 def _definitions(audit: AuditResult) -> list[Definition]:

@@ -100,6 +100,14 @@ class FigureView:
 
 
 @dataclass(frozen=True)
+class Examples:
+    """Some rows of a finding: the worst, or some at random. `caption` is English until it is shown."""
+
+    caption: str
+    table: Table
+
+
+@dataclass(frozen=True)
 class FindingView:
     """A finding with the lines of the metrics that it rests on."""
 
@@ -108,7 +116,12 @@ class FindingView:
     audit_id: str
     audit_title: str
     metrics: list[MetricRow]
-    examples: Table
+    examples: list[Examples]
+
+    @property
+    def shown(self) -> int:
+        """How many rows stand here."""
+        return sum(part.table.shown for part in self.examples)
 
 
 class Anchors:
@@ -225,7 +238,7 @@ def _limit(metric: Metric) -> str:
 
 
 def _p_value(p: float | None) -> str:
-    return "" if p is None else f"< {number(0.001)}" if p < 0.001 else f"= {number(p, decimals=3)}"
+    return "" if p is None else f"< {number(0.001, decimals=3)}" if p < 0.001 else f"= {number(p, decimals=3)}"
 
 
 def _about(rows: int | None) -> str:

@@ -10,8 +10,9 @@ from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
 from audit.concerns.evaluability.corpus_leakage import LeakedPairs
+from audit.examples import examples_of, shortened
 from audit.mending import audit_command, train_command
-from audit.worst_rows import shortened, worst_rows
+from audit.worst_rows import worst_rows
 from core_model.corpus_metric import CorpusMetric
 from core_model.predictions import Generations
 from reports.record import Finding, Metric, Mitigation, Scalar, Severity, Verdict
@@ -19,7 +20,9 @@ from reports.record import Finding, Metric, Mitigation, Scalar, Severity, Verdic
 if TYPE_CHECKING:
     from audit.subject import Subject
 
-SHOWN = 10
+NO_BETTER, OVERLAP, WORST = (
+    f"evaluability-{word}" for word in ("no-better-than-baseline", "train-test-overlap", "worst-rows")
+)
 OFTEN = 0.01  # share of rows from which a fault of the output is worth telling
 COARSE = 0.05  # of a scale from 0 to 1 (5 points of one to 100): smaller differences are what papers report
 
@@ -49,7 +52,7 @@ def _no_better_than_baseline(
     own, theirs = by_key[primary.name], next(m for m in metrics if m.name == primary.name and m.slice == gain.slice)
     return [
         Finding(
-            id="evaluability-no-better-than-baseline",
+            id=NO_BETTER,
             severity=Severity.HIGH if gain.verdict is Verdict.FAIL else Severity.MEDIUM,
             statement=f"The model {'is worse than' if is_worse else 'cannot be told from'} a system without a model "
             f"({gain.slice['system']}): its {primary.name} is {_shown(own)}, that system's {_shown(theirs)}.",
@@ -58,8 +61,7 @@ def _no_better_than_baseline(
                 command=train_command(subject, "--epochs 4"),
                 why="more passes, and more rows if there are any; then audit it on the same rows again",
             ),
-            examples=worst_rows(subject, primary)[1],
-            examples_total=len(primary),
+            **worst_rows(subject, primary, finding=NO_BETTER)[1],
         )
     ]
 
@@ -82,11 +84,15 @@ def _leakage(by_key: dict[str, Metric], leaked: LeakedPairs, subject: Subject, p
     )
     if clean.value is not None:
         statement += f"; {primary.name} is {_shown(by_key[primary.name])} with them and {_shown(clean)} without"
-    twins = sorted(leaked.sources.twins, key=lambda t: (-t[2], t[0], t[1]))[:SHOWN]
-    examples: list[dict[str, Scalar]] = [
-        {"row": i + 1, "training_row": j + 1, "similarity": round(s, 3), "text": shortened(subject.texts[i])}
-        for i, j, s in twins
-    ]
+    twins = sorted(leaked.sources.twins, key=lambda t: (-t[2], t[0], t[1]))
+
+    def line(twin: tuple[int, int, float]) -> dict[str, Scalar]:
+        row, training_row, similarity = twin
+        return {
+            "row": row + 1, "training_row": training_row + 1, "similarity": round(similarity, 3),
+            "text": shortened(subject.texts[row]),
+        }  # fmt: skip
+
     mend = Mitigation(
         command=audit_command(
             subject, "--train-data TRAIN_FILE", "--out without-overlap", data="test_rows_without_overlap.csv"
@@ -96,9 +102,9 @@ def _leakage(by_key: dict[str, Metric], leaked: LeakedPairs, subject: Subject, p
     )
     return [
         Finding(
-            id="evaluability-train-test-overlap", severity=grave, statement=f"{statement}.",
+            id=OVERLAP, severity=grave, statement=f"{statement}.",
             metrics=[*(m.key for m in lines), clean.key, added.key], mitigation=None if near.all() else mend,
-            examples=examples, examples_total=int(near.sum()),
+            **examples_of(twins, line, finding=OVERLAP, seed=subject.seed),
         )
     ]  # fmt: skip
 
@@ -143,19 +149,19 @@ def _more_room(subject: Subject) -> Mitigation:
 
 
 def _worst(subject: Subject, primary: CorpusMetric) -> list[Finding]:
-    metric, examples = worst_rows(subject, primary)
-    if not examples:
+    metric, shown = worst_rows(subject, primary, finding=WORST)
+    if not shown["examples"]:
         return []
     return [
         Finding(
-            id="evaluability-worst-rows", severity=Severity.LOW,
-            statement=f"These {len(examples)} of {len(metric)} rows have the worst {metric.name} when each is taken "
-            "alone: read them before you trust the mean.",
+            id=WORST, severity=Severity.LOW,
+            statement=f"The first {shown['examples_worst']} of {len(metric)} rows have the worst {metric.name} when "
+            "each is taken alone: read them before you trust the mean.",
             metrics=[metric.name],
             mitigation=Mitigation(
                 command=train_command(subject), why="with TRAIN_FILE holding more rows like these"
             ),
-            examples=examples, examples_total=len(primary),
+            **shown,
         )
     ]  # fmt: skip
 

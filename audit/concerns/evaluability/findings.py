@@ -14,13 +14,17 @@ import numpy as np
 
 from audit.concerns.evaluability.leakage import Leaked
 from audit.concerns.evaluability.quality import Answers
+from audit.examples import classified_line, examples_of, most_confident_errors, shortened
 from reports.record import Finding, Metric, Mitigation, Scalar, Severity, Verdict
 
 if TYPE_CHECKING:
     from audit.subject import Subject
 
 COARSE = 0.05  # a test that shows nothing below 5 points of accuracy ranks hardly any two models
-SHOWN = 10
+SHOWN = 10  # labels that a sentence names
+OVERLAP, GUESSING, NEVER = (
+    f"evaluability-{word}" for word in ("train-test-overlap", "no-better-than-majority", "label-never-predicted")
+)
 
 
 def findings_of(metrics: Sequence[Metric], leaked: Leaked | None, subject: Subject, answers: Answers) -> list[Finding]:
@@ -42,7 +46,7 @@ def _no_better_than_guessing(by_name: dict[str, Metric], subject: Subject) -> li
     rate = by_name["majority_class_rate"]
     return [
         Finding(
-            id="evaluability-no-better-than-majority",
+            id=GUESSING,
             severity=Severity.HIGH if above.verdict is Verdict.FAIL else Severity.MEDIUM,
             statement=f"The model cannot be told from one that answers the commonest label always: its accuracy is "
             f"{by_name['accuracy'].value:.3f}, that of the commonest label {rate.value:.3f}.",
@@ -50,6 +54,9 @@ def _no_better_than_guessing(by_name: dict[str, Metric], subject: Subject) -> li
             mitigation=Mitigation(
                 command=f"{_train(subject)} --epochs 4",
                 why="more passes, and more rows if there are any; then audit it on the same rows again",
+            ),
+            **examples_of(
+                most_confident_errors(subject), classified_line(subject), finding=GUESSING, seed=subject.seed
             ),
         )
     ]  # fmt: skip
@@ -77,16 +84,20 @@ def _leakage(by_name: dict[str, Metric], leaked: Leaked, subject: Subject) -> li
         flatters = "they flatter the model: " if added.interval[0] > 0 else ""
         statement += f"; {flatters}accuracy is {by_name['accuracy'].value:.3f} with them and {clean.value:.3f} without"
     twins = sorted(leaked.twins, key=lambda t: (-t[2], t[0], t[1]))
-    examples: list[dict[str, Scalar]] = [
-        {"test_row": i + 1, "training_row": j + 1, "similarity": round(s, 3), "text": subject.texts[i]}
-        for i, j, s in twins[:SHOWN]
-    ]
+
+    def line(twin: tuple[int, int, float]) -> dict[str, Scalar]:
+        row, training_row, similarity = twin
+        return {
+            "test_row": row + 1, "training_row": training_row + 1, "similarity": round(similarity, 3),
+            "text": shortened(subject.texts[row]),
+        }  # fmt: skip
+
     return [
         Finding(
-            id="evaluability-train-test-overlap", severity=severity, statement=f"{statement}.",
+            id=OVERLAP, severity=severity, statement=f"{statement}.",
             metrics=[exact.key, near.key, added.key, "accuracy_without_overlap"],
             mitigation=_audit_clean_rows(subject) if not leaked.near.all() else None,
-            examples=examples, examples_total=count,
+            **examples_of(twins, line, finding=OVERLAP, seed=subject.seed),
         )
     ]  # fmt: skip
 
@@ -108,9 +119,10 @@ def _never_predicted(metrics: Sequence[Metric], answers: Answers, subject: Subje
     if not never:
         return []
     keys = [m.key for m in metrics if m.name == "recall" and m.slice["label"] in never]
+    among = np.isin(np.asarray(subject.labels)[subject.targets], never)
     return [
         Finding(
-            id="evaluability-label-never-predicted",
+            id=NEVER,
             severity=Severity.MEDIUM,
             statement=f"Labels that rows have, but the model never gives: {', '.join(never[:SHOWN])}"
             + (f" and {len(never) - SHOWN} more." if len(never) > SHOWN else "."),
@@ -118,6 +130,9 @@ def _never_predicted(metrics: Sequence[Metric], answers: Answers, subject: Subje
             mitigation=Mitigation(
                 command=f"{_train(subject)} --epochs 4",
                 why="with TRAIN_FILE holding more rows of these labels: rare labels are learned late",
+            ),
+            **examples_of(
+                most_confident_errors(subject, among), classified_line(subject), finding=NEVER, seed=subject.seed
             ),
         )
     ]  # fmt: skip

@@ -13,7 +13,7 @@ import shlex
 from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
-from audit.concerns.explainability.influence import Influence
+from audit.concerns.explainability.influence import Influence, finding_of
 from core_model.identity_swap import read_terms, swap
 from reports.record import Finding, Metric, Mitigation, Severity, Verdict
 
@@ -22,7 +22,6 @@ if TYPE_CHECKING:
     from core_model.attribution import Attribution
 
 ALIKE = 0.5  # a rank correlation with the shuffled copy above this says: the text is explained, not the model
-LONGEST = 300
 MANY = 0.05  # share of rows whose scores may miss their sum before it is worth telling
 
 
@@ -137,14 +136,13 @@ def leaning_findings(found: Sequence[Influence], subject: Subject) -> list[Findi
             keys.append(f"word_group_association[word={one.word}, group={one.bound_to[0]}]")
         findings.append(
             Finding(
-                id=f"explainability-leans-on-{one.word}",
+                id=finding_of(one.word),
                 severity=Severity.MEDIUM,
                 statement=f"The model leans on {one.word!r} for {toward!r}: deleting it changes {one.flips.value:.1%} "
                 f"of {one.flips.n:,} answers, and in the data {' and '.join(reasons)}.",
                 metrics=keys,
                 mitigation=_mend(one.word, columns),
-                examples=[{k: v[:LONGEST] for k, v in example.items()} for example in one.examples],
-                examples_total=round(one.flips.value * one.flips.n),
+                **one.shown,
             )
         )
     return findings

@@ -13,13 +13,14 @@ from __future__ import annotations
 
 from collections import Counter, defaultdict
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 import numpy as np
 
 from audit.concerns.explainability.swap import Swapped, identity_words, swapped
 from audit.evidence import metric
+from audit.examples import Shown, examples_of, shortened
 from audit.plugin import Need
 from audit.statistics import (
     Estimate,
@@ -30,7 +31,7 @@ from audit.statistics import (
 )
 from core_model.attribution import Attribution, variants_as_texts
 from core_model.attribution_words import Worded, split_words
-from reports.record import Metric
+from reports.record import Metric, Scalar
 
 if TYPE_CHECKING:
     from audit.subject import Subject
@@ -61,10 +62,10 @@ class Influence:
     flips: Estimate
     accuracy: Estimate
     association: Estimate
+    shown: Shown  # rows whose answer flips
     swapped: Swapped | None = None
     bound_to: tuple[str, Estimate] | None = None
     asked: bool = False
-    examples: list[dict[str, str]] = field(default_factory=list)
 
     @property
     def weakly_associated(self) -> bool:
@@ -128,7 +129,7 @@ def influences(
         fresh = fresh if len(fresh) >= FEWEST_ROWS else rows
         if len(fresh) > deletion_rows:
             fresh = np.sort(row_random.permutation(fresh)[:deletion_rows])
-        flips, accuracy, examples = _deleted(subject, word, fresh)
+        flips, accuracy, shown = _deleted(subject, word, fresh)
         found.append(
             Influence(
                 word=word,
@@ -140,7 +141,7 @@ def influences(
                 swapped=swapped(subject, word, fresh),
                 bound_to=_bound_to(subject, rows),
                 asked=word in asked,
-                examples=examples,
+                shown=shown,
             )
         )
     return sorted(found, key=lambda one: (one.asked, -(one.estimate.value or 0.0), one.word))
@@ -181,8 +182,8 @@ def rows_by_word(subject: Subject, words: set[str]) -> dict[str, np.ndarray]:
     return {word: np.array(places, dtype=np.int64) for word, places in rows.items()}
 
 
-def _deleted(subject: Subject, word: str, rows: np.ndarray) -> tuple[Estimate, Estimate, list[dict[str, str]]]:
-    """Flips and change of accuracy when a word is deleted from rows that hold it, and some that flip."""
+def _deleted(subject: Subject, word: str, rows: np.ndarray) -> tuple[Estimate, Estimate, Shown]:
+    """Flips and change of accuracy when a word is deleted from rows that hold it, and rows that flip."""
     pairs = subject.data.pairs
     variants = []
     for row in rows:
@@ -192,18 +193,23 @@ def _deleted(subject: Subject, word: str, rows: np.ndarray) -> tuple[Estimate, E
         gone = [place for place, written in enumerate(worded.words) if written.casefold() == word]
         variants.append(worded.without(gone))
     if not variants:
-        return Estimate.absent("no row holds it"), Estimate.absent("no row holds it"), []
+        none: Shown = {"examples": [], "examples_worst": 0, "examples_total": 0}
+        return Estimate.absent("no row holds it"), Estimate.absent("no row holds it"), none
     before = subject.predictions.predicted[rows]
     after = subject.predict(*variants_as_texts(subject.predictor, variants)).predicted  # type: ignore[arg-type]
     flipped = before != after
-    examples = [
-        {
-            "text": subject.texts[rows[place]],
+    surest = np.flatnonzero(flipped)
+    surest = surest[np.argsort(-subject.predictions.confidence[rows[surest]], kind="stable")]
+
+    def line(place: int) -> dict[str, Scalar]:
+        return {
+            "row": int(rows[place]) + 1,
+            "text": shortened(subject.texts[rows[place]]),
             "predicted": subject.labels[before[place]],
+            "probability": round(float(subject.predictions.confidence[rows[place]]), 4),
             "predicted_without": subject.labels[after[place]],
         }
-        for place in np.flatnonzero(flipped)[:5]
-    ]
+
     accuracy = Estimate.absent("the data have no labels; --label-column COLUMN supplies them", n=len(rows))
     if subject.has(Need.LABELS):
         right, still = before == subject.targets[rows], after == subject.targets[rows]
@@ -211,7 +217,13 @@ def _deleted(subject: Subject, word: str, rows: np.ndarray) -> tuple[Estimate, E
             int((still & right).sum()), int((still & ~right).sum()), int((~still & right).sum()),
             int((~still & ~right).sum()),
         )  # fmt: skip
-    return proportion(int(flipped.sum()), len(rows)), accuracy, examples
+    shown = examples_of(surest, line, finding=finding_of(word), seed=subject.seed)
+    return proportion(int(flipped.sum()), len(rows)), accuracy, shown
+
+
+def finding_of(word: str) -> str:
+    """The id of the finding that the model leans on a word."""
+    return f"explainability-leans-on-{word}"
 
 
 def _association(subject: Subject, rows: np.ndarray, label: int) -> Estimate:

@@ -15,14 +15,15 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from audit.concerns.fairness.counterfactual import Outcomes, by_row
+from audit.concerns.fairness.counterfactual import Outcomes
 from audit.concerns.fairness.gaps import plain
 from audit.concerns.fairness.measured import Measured
 from audit.concerns.fairness.rows import LONGEST, Rows, cut
+from audit.examples import examples_of
 from reports.record import Finding, Metric, Mitigation, Scalar, Severity, Verdict
 
 TOLERANCE = 0.01  # a difference whose interval begins below this is not worth a reader's time
-MOST_EXAMPLES = 20
+FLIPS = "fairness-counterfactual-flips"
 COMPARE = "Audit the result on the same rows; `aboveboard compare` shows the gain and its price."
 _ORDER = [Severity.HIGH, Severity.MEDIUM, Severity.LOW]
 
@@ -173,8 +174,7 @@ def _candidate(
         statement=statement,
         metrics=[line.key for line in lines],
         mitigation=mend,
-        examples=[rows.line(row) for row in chosen[:MOST_EXAMPLES]],
-        examples_total=len(chosen),
+        **examples_of(chosen, rows.line, finding=identity, seed=rows.seed),
     )
     return Candidate(finding, size)
 
@@ -201,6 +201,8 @@ def flip_finding(
     )
     flips = np.flatnonzero(outcomes.flipped)
     flips = flips[np.argsort(-np.abs(outcomes.shift[flips]), kind="stable")]
+    _, first = np.unique(outcomes.swaps.rows[flips], return_index=True)
+    flips = flips[np.sort(first)]  # of each row the swap that moves it most
     own_list = "" if identity_terms is None else f" --identity-terms {shlex.quote(identity_terms)}"
     why = (
         "It trains on each row that holds an identity term a second time, with the term swapped and the same label, so "
@@ -210,13 +212,12 @@ def flip_finding(
     )
     return [
         Finding(
-            id="fairness-counterfactual-flips",
+            id=FLIPS,
             severity=grave,
             statement=statement + _against_limit(line),
             metrics=[line.key for line, _ in graded],
             mitigation=Mitigation(command=f"{train} --augment identity-swap{own_list} --out mended", why=why),
-            examples=[swap_line(outcomes, int(flip), rows) for flip in flips[:MOST_EXAMPLES]],
-            examples_total=int(by_row(outcomes, np.ones(len(outcomes.flipped), dtype=bool))[0].sum()),
+            **examples_of(flips, lambda flip: swap_line(outcomes, int(flip), rows), finding=FLIPS, seed=rows.seed),
         )
     ]
 

@@ -14,7 +14,7 @@ if TYPE_CHECKING:
     from audit.subject import Subject
     from core_model.predictions import Predictions
 
-LONGEST = 2000  # characters of a text in an example; a review queue keeps the whole text
+LONGEST = 600  # characters of a text in an example, as many as a page shows; a review queue keeps the whole text
 _OWN = ("row", "text", "pair", "label", "predicted", "probability", "why_queued", "decision", "reviewer", "note")
 
 
@@ -28,6 +28,7 @@ class Rows:
         target: true class of each row, (rows,).
         predictions: what the model said.
         groups: column -> (rows,) of str.
+        seed: of the run; it draws the rows that findings show.
     """
 
     texts: Sequence[str]
@@ -37,6 +38,7 @@ class Rows:
     target: np.ndarray
     predictions: Predictions
     groups: Mapping[str, np.ndarray]
+    seed: int = 0
 
     @classmethod
     def of(cls, subject: Subject) -> Rows:
@@ -49,6 +51,7 @@ class Rows:
             target=subject.targets,
             predictions=subject.predictions,
             groups=subject.groups,
+            seed=subject.seed,
         )
 
     def line(self, row: int, *, longest: int | None = LONGEST) -> dict[str, Scalar]:

@@ -14,6 +14,7 @@ from reports.record import Finding, Metric, Mitigation, Severity, Verdict
 if TYPE_CHECKING:
     from audit.subject import Subject
 
+WORST_SLICE = "generalization-worst-slice"
 WORTH_TELLING = 0.02  # of the metric's scale; a gap whose interval begins below is not worth a reader's time
 LOSS_WORTH_TELLING = 0.1  # nats a token
 
@@ -74,7 +75,7 @@ def _weak_slice(
     value = next(m for m in metrics if m.name == f"worst_slice_{primary.name}")
     return [
         Finding(
-            id="generalization-worst-slice", severity=grave,
+            id=WORST_SLICE, severity=grave,
             statement=f"Where {worst.column} is {worst.value!r}, {primary.name} is {value.value:.3g} on {value.n} "
             f"rows; elsewhere it is better by {gap.value:.3g}.",
             metrics=[gap.key, value.key],
@@ -82,6 +83,6 @@ def _weak_slice(
                 command=train_command(subject),
                 why="with TRAIN_FILE holding more rows of this slice, or its rows several times",
             ),
-            examples=worst_rows(subject, primary, worst.rows)[1], examples_total=int(worst.rows.sum()),
+            **worst_rows(subject, primary, finding=WORST_SLICE, among=worst.rows)[1],
         )
     ]  # fmt: skip

@@ -11,12 +11,14 @@ from typing import TYPE_CHECKING
 
 from audit.concerns.generalization.calibration import Mended
 from audit.concerns.generalization.slices import Judged
+from audit.examples import classified_line, examples_of, most_confident_errors
 from audit.mending import column_flags, train_command
 from reports.record import Finding, Metric, Mitigation, Severity, Verdict
 
 if TYPE_CHECKING:
     from audit.subject import Subject
 
+WORST_SLICE, MISCALIBRATED = "generalization-worst-slice", "generalization-miscalibrated"
 WORTH_TELLING = 0.02  # a gap whose interval begins below this is not worth a reader's time
 
 
@@ -95,7 +97,7 @@ def _miscalibrated(by_name: dict[str, Metric], mended: Mended | None, subject: S
         ]
     return [
         Finding(
-            id="generalization-miscalibrated", severity=grave,
+            id=MISCALIBRATED, severity=grave,
             statement=f"The model's probabilities are off by {error.value:.3f} on average.{tried}",
             metrics=keys,
             mitigation=Mitigation(
@@ -104,6 +106,9 @@ def _miscalibrated(by_name: dict[str, Metric], mended: Mended | None, subject: S
                 "arXiv:1706.04599): labelled rows that it was not trained on, and other ones than those audited, which "
                 "would then find it better than it is; no answer changes. Where its head is not linear, divide by "
                 "fitted_temperature when serving",
+            ),
+            **examples_of(
+                most_confident_errors(subject), classified_line(subject), finding=MISCALIBRATED, seed=subject.seed
             ),
         )
     ]  # fmt: skip
@@ -117,13 +122,17 @@ def _weak_slice(by_name: dict[str, Metric], judged: Sequence[Judged], subject: S
     worst = judged[0]
     return [
         Finding(
-            id="generalization-worst-slice", severity=grave,
+            id=WORST_SLICE, severity=grave,
             statement=f"Where {worst.slice.column} is {worst.slice.value!r}, {worst.accuracy.value:.1%} of "
             f"{worst.accuracy.n} rows are right; elsewhere {gap.value:.1%} more.",
             metrics=[gap.key, by_name["worst_slice_accuracy"].key],
             mitigation=Mitigation(
                 command=train_command(subject),
                 why="with TRAIN_FILE holding more rows of this slice, or its rows several times",
+            ),
+            **examples_of(
+                most_confident_errors(subject, worst.slice.rows), classified_line(subject), finding=WORST_SLICE,
+                seed=subject.seed,
             ),
         )
     ]  # fmt: skip

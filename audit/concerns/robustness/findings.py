@@ -12,8 +12,8 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from audit.concerns.robustness.answers import UnderNoise
+from audit.examples import examples_of, shortened
 from audit.mending import train_command
-from audit.worst_rows import shortened
 from core_model.noise import Noise
 from core_model.tasks import Task
 from reports.record import Finding, Metric, Mitigation, Scalar, Severity, Verdict
@@ -23,7 +23,7 @@ if TYPE_CHECKING:
 
 WORTH_TELLING = 0.02  # a loss whose interval begins below this is not worth a reader's time
 GAP_WORTH_TELLING = 0.05
-SHOWN = 10
+NOISE = "robustness-noise"
 
 
 def severity(found: Metric, least: float = WORTH_TELLING) -> Severity | None:
@@ -49,22 +49,24 @@ def noise_finding(
         return []
     before = subject.predictions.predicted[rows]
     turned = np.flatnonzero((before == targets) & (worst.predicted != targets))
-    examples: list[dict[str, Scalar]] = [
-        {
+    surest = turned[np.argsort(-subject.predictions.confidence[rows[turned]], kind="stable")]
+
+    def line(place: int) -> dict[str, Scalar]:
+        return {
             "row": int(rows[place]) + 1, "text": shortened(subject.texts[rows[place]]),
             "with noise": shortened(worst.texts[place]), "answer": subject.labels[before[place]],
+            "probability": round(float(subject.predictions.confidence[rows[place]]), 4),
             "answer with noise": subject.labels[worst.predicted[place]],
-        }
-        for place in turned[:SHOWN]
-    ]  # fmt: skip
+        }  # fmt: skip
+
     return [
         Finding(
-            id="robustness-noise", severity=grave,
+            id=NOISE, severity=grave,
             statement=f"With {worst.name} ({worst.what}) the model is right in {drop.value:.1%} fewer of "
             f"{drop.n:,} rows: {(before == targets).mean():.1%} before, {(worst.predicted == targets).mean():.1%} "
             "after.",
-            metrics=[drop.key], mitigation=mitigation_of(worst.noise, subject), examples=examples,
-            examples_total=len(turned),
+            metrics=[drop.key], mitigation=mitigation_of(worst.noise, subject),
+            **examples_of(surest, line, finding=NOISE, seed=subject.seed),
         )
     ]  # fmt: skip
 

@@ -10,24 +10,24 @@ Attacks in embedding space are no texts, and never more than medium.
 from __future__ import annotations
 
 import shlex
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from typing import TYPE_CHECKING
 
 from audit.concerns.security.triggers import Triggered
 from audit.concerns.security.word_attacks import WordAttack, changed_words
+from audit.examples import Shown, examples_of, shortened
 from reports.record import Finding, Metric, Mitigation, Scalar, Severity
 
 if TYPE_CHECKING:
     from audit.subject import Subject
+    from core_model.attacks.lock_step import Attacked
+    from core_model.attacks.triggers import Trigger
 
 MOST, SOME = 0.5, 0.1  # shares of attacked rows
 NEAR = 0.1  # of the norm of a row's embeddings: within this, an attack in embedding space is told
-LONGEST = 300  # letters of an example
 
 
-def word_findings(
-    found: Sequence[WordAttack], metrics: Sequence[Metric], subject: Subject, *, examples: int
-) -> list[Finding]:
+def word_findings(found: Sequence[WordAttack], metrics: Sequence[Metric], subject: Subject) -> list[Finding]:
     """One finding for each recipe that changed an answer."""
     by_key = {line.key: line for line in metrics}
     told = []
@@ -37,17 +37,17 @@ def word_findings(
             continue
         low, high = line.interval
         queries, change = (by_key[f"{name}[attack={one.name}]"] for name in ("queries_median", "word_change_rate"))
+        identity = f"security-attack-{one.name}"
         told.append(
             Finding(
-                id=f"security-attack-{one.name}",
+                id=identity,
                 severity=_severity(low),
                 statement=f"{one.name} changes {len(one.succeeded)} of {len(one.attacked)} right answers "
                 f"({line.value:.0%}, {line.confidence:.0%} interval {low:.0%} to {high:.0%}), with a median of "
                 f"{queries.value:.0f} texts asked and {change.value:.0%} of the words changed.",
                 metrics=[line.key, f"accuracy_under_attack[attack={one.name}]", queries.key, change.key],
                 mitigation=_mend(one.name, subject),
-                examples=_examples(one, subject)[:examples],
-                examples_total=len(one.succeeded),
+                **examples_of(_changed(one), _line_of(subject), finding=identity, seed=subject.seed),
             )
         )
     return told
@@ -83,14 +83,10 @@ def trigger_findings(found: Sequence[Triggered], metrics: Sequence[Metric], subj
         rate = by_key[f"trigger_success_rate[class={label}, trigger=searched]"]
         if one.trigger is None or over.interval is None or rate.interval is None or over.interval[0] <= 0:
             continue
-        examples: list[dict[str, Scalar]] = [
-            {"text": one.trigger.put_before(subject.texts[row])[:LONGEST], "before": label}
-            for row, turned in zip(one.rows, one.turned, strict=True)
-            if turned
-        ]
+        identity = f"security-universal-trigger-{one.label}"
         told.append(
             Finding(
-                id=f"security-universal-trigger-{one.label}",
+                id=identity,
                 severity=Severity.HIGH if rate.interval[0] > MOST else Severity.MEDIUM,
                 statement=f"The words {' '.join(one.trigger.words)!r} before a row of {label!r} change "
                 f"{rate.value:.0%} of {rate.n} answers on rows that the search did not see "
@@ -98,8 +94,7 @@ def trigger_findings(found: Sequence[Triggered], metrics: Sequence[Metric], subj
                 f"{over.value:.0%} more than random words.",
                 metrics=[rate.key, f"trigger_success_rate[class={label}, trigger=random words]", over.key],
                 mitigation=_adversarial(subject),
-                examples=examples[:5],
-                examples_total=len(examples),
+                **_turned(one, one.trigger, subject, identity),
             )
         )
     return told
@@ -131,18 +126,38 @@ def _adversarial(subject: Subject) -> Mitigation:
     )
 
 
-def _examples(one: WordAttack, subject: Subject) -> list[dict[str, Scalar]]:
+def _changed(one: WordAttack) -> list[tuple[int, Attacked]]:
     """Changed rows, those with the fewest changes first: what a person is least likely to notice."""
     rows = [(int(at), row) for at, row in zip(one.sample.rows, one.run.rows, strict=True)] if one.run else []
     changed = [(at, row) for at, row in rows if row.status == "succeeded"]
-    changed.sort(key=lambda pair: pair[1].words_changed)
-    return [
-        {
-            "row": at,
-            "change": changed_words(row)[:LONGEST],
+    return sorted(changed, key=lambda pair: pair[1].words_changed)
+
+
+def _line_of(subject: Subject) -> Callable[[tuple[int, Attacked]], dict[str, Scalar]]:
+    def line(pair: tuple[int, Attacked]) -> dict[str, Scalar]:
+        at, row = pair
+        return {
+            "row": at + 1,
+            "change": shortened(changed_words(row)),
             "before": subject.labels[row.before],
             "after": subject.labels[row.after],
             "queries": row.queries,
         }
-        for at, row in changed
-    ]
+
+    return line
+
+
+def _turned(one: Triggered, trigger: Trigger, subject: Subject, identity: str) -> Shown:
+    """Rows that the trigger turned; they have no order."""
+    turned = [int(row) for row, is_turned in zip(one.rows, one.turned, strict=True) if is_turned]
+    return examples_of(
+        turned,
+        lambda row: {
+            "row": row + 1,
+            "text": shortened(trigger.put_before(subject.texts[row])),
+            "before": subject.labels[one.label],
+        },
+        finding=identity,
+        seed=subject.seed,
+        worst=0,
+    )

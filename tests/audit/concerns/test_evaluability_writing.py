@@ -82,8 +82,10 @@ class TestTranslation:
             sacrebleu.sentence_chrf(spoiled(text, 0.2), [truth]).score
             for text, truth in zip(subject.texts, subject.references, strict=True)
         ]
-        shown = [example["chrf"] for example in findings["evaluability-worst-rows"].examples]
-        assert shown == pytest.approx(sorted(scores)[:10], abs=1e-4)
+        finding = findings["evaluability-worst-rows"]
+        shown = [example["chrf"] for example in finding.examples]
+        assert finding.examples_worst == 20 and finding.examples_total == len(scores)
+        assert shown[:20] == pytest.approx(sorted(scores)[:20], abs=1e-4)
 
     def test_short_and_long_texts_are_told_apart(self):
         subject = translation(lambda t: spoiled(t, 0.7 if len(t.split()) > 8 else 0.0))

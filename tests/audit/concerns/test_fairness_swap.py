@@ -56,7 +56,7 @@ def test_a_model_that_listens_to_identity_is_caught():
     )
     assert the(evidence, "counterfactual_token_fairness_gap").value == pytest.approx(0.6)
     [finding] = [f for f in evidence.findings if f.id == "fairness-counterfactual-flips"]
-    assert finding.severity is Severity.HIGH and finding.examples_total == 200 and len(finding.examples) == 20
+    assert finding.severity is Severity.HIGH and finding.examples_total == 200 and len(finding.examples) == 40
     assert finding.statement.startswith(
         "Swapping identity terms changes the predicted label of 100.0% of the 200 rows that hold one (95% interval 98"
     )
