@@ -33,6 +33,30 @@ def write_atomically(path: str | Path, content: bytes | str) -> Path:
     return path
 
 
+def write_new(path: str | Path, content: bytes, *, mode: int) -> Path:
+    """Write a file whole or not at all where none stands, with these permissions from its first byte on.
+
+    Raises: OutputUnwritable when a file stands there already, which is left as it is, or the place cannot be written.
+    """
+    path = Path(path)
+    with unwritable_letters(path):
+        path.parent.mkdir(parents=True, exist_ok=True)
+        fresh = _neighbour(path)
+        try:
+            with os.fdopen(os.open(fresh, os.O_WRONLY | os.O_CREAT | os.O_EXCL, mode), "wb") as file:
+                file.write(content)
+            _flush(fresh)
+            os.link(fresh, path)  # fails where a file stands; a rename would replace it
+        except FileExistsError:
+            raise OutputUnwritable(
+                f"{path} is there already, and is not written over", mend="name another file, or move that one away"
+            ) from None
+        finally:
+            fresh.unlink(missing_ok=True)
+        _flush_folder(path.parent)
+    return path
+
+
 @contextlib.contextmanager
 def replace_file(path: str | Path) -> Iterator[Path]:
     """Give a path to write a large file to; when the block ends well, that file takes the place of `path`.

@@ -13,6 +13,9 @@ ReportError (2)        the command line answers with this exit code
 ├── FormatUnknown      there is no format of this name
 ├── LanguageUnknown    the report's texts are not there in this language
 ├── CatalogueUnfit     a catalogue of texts that is broken, or whose placeholders do not fit
+├── KeyUnfit           a key that cannot sign or verify, or whose passphrase is missing or wrong
+├── SignatureUnfit     a signature in a format that is not known
+├── SignatureBroken    a signature of another key, or of other bytes
 └── LibraryMissing     a format needs a package that is not installed
 """
 
@@ -84,6 +87,18 @@ class AttestationsUnfit(ReportError):
 
 class ReviewUnfit(ReportError):
     """Review decisions that cannot be read or counted."""
+
+
+class KeyUnfit(ReportError):
+    """A key that cannot be used to sign or to verify."""
+
+
+class SignatureUnfit(ReportError):
+    """A signature in a format that is not known."""
+
+
+class SignatureBroken(ReportError):
+    """A signature that does not hold: made by another key, or over other bytes."""
 
 
 class LibraryMissing(ReportError):

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import asdict
+from itertools import chain
 from pathlib import Path
 
 import click
@@ -15,6 +16,8 @@ from audit.commands.arguments import json_option, print_json
 @click.option("--checkpoint", help="Where the checkpoint is now. Default: where the record says it was.")
 @click.option("--data", help="Where the data is now.")
 @click.option("--train-data", help="Where the training data is now.")
+@click.option("--signature", type=click.Path(path_type=Path), help="What `aboveboard sign` wrote.")
+@click.option("--public-key", type=click.Path(path_type=Path), help="The signer's public key, from whom you trust.")
 @click.option("--sample", type=click.IntRange(min=0), default=10, show_default=True, help="Numbers to measure again.")
 @click.option("--seed", type=int, default=0, show_default=True, help="Which numbers.")
 @json_option
@@ -23,24 +26,41 @@ def verify(
     checkpoint: str | None,
     data: str | None,
     train_data: str | None,
+    signature: Path | None,
+    public_key: Path | None,
     sample: int,
     seed: int,
     as_json: bool,
 ) -> int:
     """Check REPORT (report.html or audit.json): its hashes, and a sample of its numbers measured again.
 
-    Exits with 1 when anything differs.
+    With --signature and --public-key also who signed it, and whether the record and each file of the checkpoint are
+    what was signed. Exits with 1 when anything differs.
 
     \b
     Examples:
       aboveboard verify audit-out/report.html
       aboveboard verify report.html --checkpoint ./checkpoint --data test.jsonl --sample 20
+      aboveboard verify audit-out/audit.json --signature audit-out/audit.sig --public-key key.pub --sample 0
     """
     from audit.verification import verify as check
     from reports.text import terminal_text
 
+    checks = check(report, checkpoint=checkpoint, data=data, train_data=train_data, sample=sample, seed=seed)
+    if signature is not None and public_key is not None:
+        from audit.signing import signature_lines
+        from reports.reading import read_record
+
+        signed = signature_lines(
+            report, read_record(report), signature=signature, public_key=public_key, checkpoint=checkpoint
+        )
+        checks = chain(signed, checks)
+    elif signature is not None or public_key is not None:
+        raise click.UsageError(
+            "a signature is verified with its key.\n  Try: --signature audit.sig --public-key key.pub"
+        )
     lines = []
-    for line in check(report, checkpoint=checkpoint, data=data, train_data=train_data, sample=sample, seed=seed):
+    for line in checks:
         lines.append(line)
         if not as_json:
             click.echo(terminal_text(f"{line.outcome:<12} {line.what}: {line.detail}"))
