@@ -1,7 +1,8 @@
-"""What the in-process engine costs beside the clients' own work: `python -m benchmarks.federated [--json]`.
+"""What a federation costs beside the clients' own work: `python -m benchmarks.federated [--without-ray] [--json]`.
 
-Trivial clients that send back what they were sent (100 numbers), at 10, 100 and 1,000 clients, and the growth of
-traced memory over more rounds. Masking: `python -m benchmarks.secure_aggregation`.
+The in-process engine: trivial clients that send back what they were sent (100 numbers), at 10, 100 and 1,000 clients,
+and the growth of traced memory over more rounds. Flower's Ray engine: the same training as bare Flower runs it
+(`benchmarks.federated_ray`). Masking: `python -m benchmarks.secure_aggregation`.
 """
 
 from __future__ import annotations
@@ -30,9 +31,15 @@ MASKED_CLIENTS, PARAMETERS = 5, 500_000
 
 def main(arguments: Sequence[str] | None = None) -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--without-ray", action="store_true", help="leave bare Flower and its Ray engine out")
     parser.add_argument("--json", action="store_true")
     given = parser.parse_args(arguments)
-    print_figures("federated", [*overhead(), memory(), masking()], given.json)
+    figures = [*overhead(), memory(), masking()]
+    if not given.without_ray:
+        from benchmarks.federated_ray import beside_flower
+
+        figures += beside_flower()
+    print_figures("federated", figures, given.json)
 
 
 def overhead() -> list[Figure]:
@@ -46,8 +53,10 @@ def overhead() -> list[Figure]:
             list(grid.send_and_receive(_messages(grid)))
             spent.append(1000 * (time.perf_counter() - begun) / clients)
         name = f"in_process_{clients}_clients"
-        figures.append(Figure(name, round(median(spent), 4), "ms per client and round", "under 2, the same at each"))
-    return figures
+        figures.append(Figure(name, round(median(spent), 4), "ms per client and round", "under 2"))
+    most, fewest = figures[-1].value or 0.0, figures[0].value or 1.0
+    grows = f"time per client at {CLIENTS[-1]:,} clients over that at {CLIENTS[0]}"
+    return [*figures, Figure("in_process_growth", round(most / fewest, 2), grows, "about 1: linear in clients")]
 
 
 def memory() -> Figure:
