@@ -23,7 +23,7 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from core_model.attribution_bisection import by_halves
+from core_model.attribution_bisection import halved_where_in_doubt
 from core_model.attribution_path import EmbeddingPath
 from core_model.attribution_words import Worded, merged
 from core_model.errors import OptionUnfit
@@ -39,7 +39,7 @@ REFUSED = {
     "lrp": "it has no rule for embeddings and for attention: it stops with an error, or goes through them wrongly",
 }
 WITHOUT_SIGN = ("attention-rollout",)  # scores say how much, not for or against what
-STEPS = (8,)  # nodes on the way; a text whose scores do not yet add up goes on to the next, then to halves
+EVEN_STEPS = 8  # Gauss-Legendre nodes where only the order of the words counts
 TOLERANCE = 0.02  # completeness error allowed, in units of the score
 PERMUTATIONS = 5
 
@@ -57,7 +57,7 @@ class Attribution:
         rest: what was given to tokens that belong to no word.
         completeness_error: |sum of scores - (score of the text - score of the baseline)|; None where the method does
             not promise completeness.
-        steps: gradients along the way, those of halved stretches included; None where there is no way.
+        steps: gradients along the way; None where there is no way.
     """
 
     worded: Worded
@@ -139,60 +139,53 @@ def integrated_gradients(
     path: EmbeddingPath,
     targets: np.ndarray,
     *,
-    tolerance: float = TOLERANCE,
-    steps: Sequence[int] = STEPS,
-    halves: bool = True,
+    tolerance: float | np.ndarray = TOLERANCE,
+    even_steps: int | None = None,
     noise: Sequence[np.ndarray] | None = None,
 ) -> list[Attribution]:
     """The gradient, integrated along the straight way from the baseline to each text.
 
-    Nodes are Gauss-Legendre's, which need fewer steps than equal ones for the same error. Where the model jumps, the
-    way is halved where it does not add up (`core_model.attribution_bisection`).
-
     Args:
-        tolerance: completeness error above which a text is done again with the next number of steps.
-        steps: numbers of nodes to try in turn.
-        halves: whether a text that still does not add up is done by halves.
+        tolerance: what a text's completeness error and doubt about single words may be, in units of the score; one
+            number, or (rows,). Where it is more, the way is halved where it turns (`core_model.attribution_bisection`).
+        even_steps: so many Gauss-Legendre nodes for every text instead, whatever the error.
         noise: (rows,) of (tokens, hidden), added to the texts' embeddings.
     Source: Sundararajan, Taly and Yan 2017, arXiv:1703.01365.
     """
-    rows = np.arange(len(path))
-    both = np.concatenate([rows, rows])
-    ends = np.repeat([1.0, 0.0], len(rows))
-    around = None if noise is None else [noise[int(row)] for row in both]
-    scores, _ = path.ask(both, ends, targets[both], gradients=False, noise=around)
-    at_text, at_baseline = scores[: len(rows)], scores[len(rows) :]
-    sums = [np.zeros(0)] * len(rows)
-    error = np.full(len(rows), np.inf)
-    used = np.zeros(len(rows), dtype=np.int64)
-    for count in steps:
-        open_rows = np.flatnonzero(error > tolerance)
-        if not len(open_rows):
-            break
-        nodes, weights = np.polynomial.legendre.leggauss(count)
-        flat = np.repeat(open_rows, count)
-        shares = np.tile((nodes + 1) / 2, len(open_rows))
-        around = None if noise is None else [noise[int(row)] for row in flat]
-        _, added = path.ask(flat, shares, targets[flat], gradients=True, noise=around)
-        for place, row in enumerate(open_rows):
-            # Summed in the order of the nodes, whichever thread was done first.
-            sums[row] = np.stack(added[place * count : (place + 1) * count]).T @ (weights / 2)
-            error[row] = abs(sums[row].sum() - (at_text[row] - at_baseline[row]))
-            used[row] = count
-    if halves and (error > tolerance).any():
-        jumping = np.flatnonzero(error > tolerance).tolist()
-        known = {text: (sums[text], int(used[text])) for text in jumping}
-        ways = by_halves(path, known, targets, at_baseline, at_text, tolerance=tolerance, noise=noise)
-        for text, way in ways.items():
-            sums[text], used[text] = way.added, way.steps
-            error[text] = abs(way.added.sum() - (at_text[text] - at_baseline[text]))
+    if even_steps is not None:
+        added, changes, scores = _by_even_steps(path, targets, even_steps, noise)
+        steps = [even_steps] * len(path)
+    else:
+        every = np.broadcast_to(np.asarray(tolerance, dtype=np.float64), len(path))
+        ways = halved_where_in_doubt(path, targets, tolerance=every, noise=noise)
+        added, changes = [way.parts.sum(axis=0) for way in ways], [way.change for way in ways]
+        scores, steps = [float(way.scores[-1]) for way in ways], [len(way.shares) for way in ways]
     return [
         _attribution(
-            path, int(row), sums[row], targets, at_text[row], "integrated-gradients",
-            completeness_error=float(error[row]), steps=int(used[row]),
+            path, row, added[row], targets, scores[row], "integrated-gradients",
+            completeness_error=abs(float(added[row].sum()) - changes[row]), steps=steps[row],
         )
-        for row in rows
+        for row in range(len(path))
     ]  # fmt: skip
+
+
+def _by_even_steps(
+    path: EmbeddingPath, targets: np.ndarray, count: int, noise: Sequence[np.ndarray] | None
+) -> tuple[list[np.ndarray], list[float], list[float]]:
+    """Of each text: what each token adds, what the score changes along the way, and the score at its end."""
+    rows = np.arange(len(path))
+    both, flat = np.concatenate([rows, rows]), np.repeat(rows, count)
+    nodes, weights = np.polynomial.legendre.leggauss(count)
+
+    def around(some: np.ndarray) -> list[np.ndarray] | None:
+        return None if noise is None else [noise[row] for row in some]
+
+    ends, _ = path.ask(both, np.repeat([1.0, 0.0], len(rows)), targets[both], gradients=False, noise=around(both))
+    shares = np.tile((nodes + 1) / 2, len(rows))
+    _, slopes = path.ask(flat, shares, targets[flat], gradients=True, noise=around(flat))
+    # Summed in the order of the nodes, whichever thread was done first.
+    added = [np.stack(slopes[row * count : (row + 1) * count]).T @ (weights / 2) for row in rows]
+    return added, (ends[: len(rows)] - ends[len(rows) :]).tolist(), ends[: len(rows)].tolist()
 
 
 def input_x_gradient(path: EmbeddingPath, targets: np.ndarray) -> list[Attribution]:

@@ -29,6 +29,7 @@ from core_model.prediction_inputs import tokenize
 
 if TYPE_CHECKING:
     import torch
+    from transformers import BatchEncoding
 
     from core_model.prediction import Predictor
     from core_model.prediction_forward import Target
@@ -48,6 +49,8 @@ class EmbeddingPath:
         truncated: how many texts were cut to the model's length.
     """
 
+    reads_twice = True  # an encoder-decoder that classifies reads the text on both sides
+
     def __init__(
         self,
         predictor: Predictor,
@@ -58,29 +61,24 @@ class EmbeddingPath:
     ) -> None:
         self.predictor = predictor
         self.of = of
-        forward, longest = predictor.forward, predictor.checkpoint.max_length
-        found = tokenize(forward.tokenizer, list(texts), None if pairs is None else list(pairs), longest)
-        encodings = found.encodings or []
-        if len(texts) and not encodings:
-            raise TokenizerUnfit(
-                "this tokenizer does not say where its tokens stand in a text, so that words cannot be scored",
-                mend="save the checkpoint with a fast tokenizer (tokenizer.json)",
-            )
+        found = tokenize(
+            predictor.forward.tokenizer, list(texts), None if pairs is None else list(pairs),
+            predictor.checkpoint.max_length,
+        )  # fmt: skip
         self.ids = Ragged.of(found["input_ids"])
         self.types = Ragged.of(found["token_type_ids"]) if "token_type_ids" in found else None
         self.worded: list[Worded] = []
         self.of_token: list[np.ndarray] = []
         special = []
         self.truncated = 0
-        for row, text in enumerate(texts):
-            encoding = encodings[row]
+        for row, encoding in enumerate(encodings_of(found, len(texts))):
             if not encoding.ids:
                 raise DataDamaged(f"the text of row {row + 1} (counted from 1) has no token", mend="leave it out")
-            sequence = np.array([-1 if number is None else number for number in encoding.sequence_ids], dtype=np.int64)
+            sequence = sequence_of(encoding)
             cut = bool(encoding.overflowing)
             self.truncated += cut
             worded, of_token = word_text(
-                text, None if pairs is None else pairs[row], np.array(encoding.offsets), sequence, cut=cut
+                texts[row], None if pairs is None else pairs[row], np.array(encoding.offsets), sequence, cut=cut
             )
             self.worded.append(worded)
             self.of_token.append(of_token)
@@ -94,6 +92,16 @@ class EmbeddingPath:
     def lengths(self) -> np.ndarray:
         """Tokens of each row, (rows,)."""
         return self.ids.lengths
+
+    @property
+    def costs(self) -> np.ndarray:
+        """What each row takes of a batch's budget, in tokens, (rows,)."""
+        return self.lengths
+
+    @property
+    def token_budget(self) -> int:
+        """Tokens in a batch, padding included."""
+        return self.predictor.token_budget
 
     def select(self, rows: np.ndarray) -> EmbeddingPath:
         """Some of the texts, or some of them several times, without tokenizing again."""
@@ -159,10 +167,8 @@ class EmbeddingPath:
         def run(batch: np.ndarray) -> tuple[np.ndarray, np.ndarray | None]:
             with torch.set_grad_enabled(gradients):
                 asked[get_ident()] = batch
-                logits = forward.model(**forward.batch(self.ids, self.types, rows[batch])).logits.float()
+                chosen = self.scores_of(rows[batch], targets[batch])
                 point, step = points.pop(get_ident())
-                scores = logits if self.of == "logit" else logits.softmax(dim=-1)
-                chosen = scores.gather(1, torch.from_numpy(targets[batch])[:, None].to(logits.device)).squeeze(1)
                 if not gradients:
                     return chosen.cpu().numpy(), None
                 # Rows do not touch each other, so the gradient of the sum holds each row's own.
@@ -171,8 +177,8 @@ class EmbeddingPath:
 
         scores = np.zeros(len(rows))
         added: list[np.ndarray] = [np.zeros(0)] * len(rows) if gradients else []
-        with replaced(forward.model, move):
-            plan = plan_batches(self.lengths[rows], self.predictor.token_budget, padding=forward.can_pad)
+        with replaced(forward.model, move, on_both_sides=self.reads_twice):
+            plan = plan_batches(self.costs[rows], self.token_budget, padding=forward.can_pad)
             with closing(forward.each(plan, run, self.predictor.threads)) as found:
                 for batch, (some, tokens) in found:
                     self.predictor.forward_passes += len(batch)
@@ -181,6 +187,15 @@ class EmbeddingPath:
                         for place, point in enumerate(batch):
                             added[point] = tokens[place, : self.lengths[rows[point]]].astype(np.float64)
         return scores, added
+
+    def scores_of(self, rows: np.ndarray, targets: np.ndarray) -> torch.Tensor:
+        """The target's score of some texts as the model is now, (rows,), as one batch."""
+        import torch
+
+        forward = self.predictor.forward
+        logits = forward.short(**forward.batch(self.ids, self.types, rows)).logits.float()
+        scores = logits if self.of == "logit" else logits.softmax(dim=-1)
+        return scores.gather(1, torch.from_numpy(targets)[:, None].to(logits.device)).squeeze(1)
 
     def embeddings(self, row: int) -> np.ndarray:
         """A text's input embeddings, (tokens, hidden) float32."""
@@ -228,3 +243,22 @@ class EmbeddingPath:
         for line, part in enumerate(parts):
             block[line, : len(part)] = part
         return torch.from_numpy(block).to(like)
+
+
+def encodings_of(found: BatchEncoding, texts: int) -> Sequence[Any]:
+    """What a fast tokenizer says of each text's tokens.
+
+    Raises: TokenizerUnfit where it does not say where they stand.
+    """
+    encodings = found.encodings or []
+    if texts and not encodings:
+        raise TokenizerUnfit(
+            "this tokenizer does not say where its tokens stand in a text, so that words cannot be scored",
+            mend="save the checkpoint with a fast tokenizer (tokenizer.json)",
+        )
+    return encodings
+
+
+def sequence_of(encoding: Any) -> np.ndarray:
+    """Of each token 0 for the text, 1 for its pair, -1 for special tokens, (tokens,) int64."""
+    return np.array([-1 if number is None else number for number in encoding.sequence_ids], dtype=np.int64)

@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from core_model.attribution import STEPS, Attribution, integrated_gradients
+from core_model.attribution import EVEN_STEPS, Attribution, integrated_gradients
 from core_model.attribution_path import EmbeddingPath
 
 if TYPE_CHECKING:
@@ -126,7 +126,7 @@ def max_sensitivity(
     radius: float,
     perturbations: int,
     random: np.random.Generator,
-    steps: int = STEPS[0],
+    steps: int = EVEN_STEPS,
 ) -> np.ndarray:
     """Largest relative change of integrated gradients near each text, (rows,); 0 is stable, 1 is as large as itself.
 
@@ -148,7 +148,7 @@ def max_sensitivity(
         noise.append(np.zeros_like(embeddings))  # the text itself
         drawn = child.uniform(-size, size, (perturbations, *embeddings.shape)) * moves
         noise.extend(drawn.astype(np.float32))
-    found = integrated_gradients(path.select(copies), targets[copies], steps=(steps,), halves=False, noise=noise)
+    found = integrated_gradients(path.select(copies), targets[copies], even_steps=steps, noise=noise)
     changes = np.zeros(len(rows))
     for row in rows:
         first, *others = (one.scores for one in found[row * (perturbations + 1) : (row + 1) * (perturbations + 1)])

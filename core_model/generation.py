@@ -56,6 +56,26 @@ class Written:
 
 def generations(predictor: Predictor, texts: Sequence[str], *, beams: int, max_new_tokens: int | None) -> Generations:
     """See `Predictor.generate`."""
+    settings, written = written_ids(predictor, texts, beams=beams, max_new_tokens=max_new_tokens)
+    words: dict[bytes, str] = {}
+    found: list[str] = []
+    for each in written:
+        record = each.record()
+        if record not in words:
+            words[record] = str(predictor.forward.tokenizer.decode(each.ids.tolist(), skip_special_tokens=True))
+        found.append(words[record])
+    return Generations(
+        texts=tuple(found),
+        tokens=np.array([len(each.ids) for each in written], dtype=np.int64),
+        cut=np.array([each.cut for each in written], dtype=bool),
+        signature=settings.signature,
+    )
+
+
+def written_ids(
+    predictor: Predictor, texts: Sequence[str], *, beams: int, max_new_tokens: int | None
+) -> tuple[GenerationSettings, list[Written]]:
+    """The settings, and the token ids that are written for each text; arguments as of `Predictor.generate`."""
     forward = predictor.forward
     forward.require("text")
     settings = settings_of(
@@ -66,21 +86,9 @@ def generations(predictor: Predictor, texts: Sequence[str], *, beams: int, max_n
         max_length=predictor.checkpoint.max_length,
     )
     written: list[Written] = []
-    words: dict[bytes, str] = {}
-    found: list[str] = []
     for place, some, _ in windows(texts):
-        for record in _records(predictor, some, settings, place):
-            each = Written.read(record)
-            if record not in words:
-                words[record] = str(forward.tokenizer.decode(each.ids.tolist(), skip_special_tokens=True))
-            written.append(each)
-            found.append(words[record])
-    return Generations(
-        texts=tuple(found),
-        tokens=np.array([len(each.ids) for each in written], dtype=np.int64),
-        cut=np.array([each.cut for each in written], dtype=bool),
-        signature=settings.signature,
-    )
+        written += [Written.read(record) for record in _records(predictor, some, settings, place)]
+    return settings, written
 
 
 def _records(predictor: Predictor, texts: list[str], settings: GenerationSettings, place: Place) -> list[bytes]:

@@ -27,12 +27,14 @@ def input_embeddings(model: Any) -> torch.nn.Module:
 
 
 @contextmanager
-def replaced(model: Any, replace: Replace) -> Iterator[None]:
+def replaced(model: Any, replace: Replace, *, on_both_sides: bool = True) -> Iterator[None]:
     """While a `with` lasts, the text's vectors go through `replace`, which may let a pass be (None).
 
     Args:
         replace: from what the embedding layer gives, (rows, tokens, hidden), to what the model shall see. Called by the
             thread that runs the pass.
+        on_both_sides: whether the decoder of an encoder-decoder reads the same text; it does where the two classify,
+            and reads what it wrote itself where they write.
     """
     import torch
 
@@ -42,7 +44,7 @@ def replaced(model: Any, replace: Replace) -> Iterator[None]:
         if get_ident() in again:  # one layer serves both sides
             return enter_again(module, arguments, output)
         point = replace(output)
-        if point is not None and model.config.is_encoder_decoder:
+        if point is not None and twice:
             again[get_ident()] = point
         return point
 
@@ -50,9 +52,10 @@ def replaced(model: Any, replace: Replace) -> Iterator[None]:
         point = again.pop(get_ident(), None)
         return None if point is None else torch.cat([output[:, :1], point[:, : output.shape[1] - 1]], dim=1)
 
+    twice = on_both_sides and model.config.is_encoder_decoder
     first = input_embeddings(model)
     hooks = [first.register_forward_hook(enter)]
-    if model.config.is_encoder_decoder:
+    if twice:
         second = model.get_decoder().get_input_embeddings()
         if second is not first:
             hooks.append(second.register_forward_hook(enter_again))

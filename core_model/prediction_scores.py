@@ -143,20 +143,20 @@ def _arguments(
         return "input_ids", ids[:, :-1], {key: mask[:, :-1] for key, mask in arguments.items()}, ids[:, 1:]
     arguments = forward.batch(sources, None, batch)
     wanted = torch.from_numpy(targets.padded(batch, NO_TARGET)).to(forward.device)
-    given = _shifted(forward.model, wanted)
+    given = shifted(forward.model, wanted)
     arguments["encoder_outputs"] = forward.model.get_encoder()(**arguments)
     del arguments["input_ids"]
     return "decoder_input_ids", given, arguments, wanted.clamp(min=0)
 
 
-def _shifted(model: Any, wanted: torch.Tensor) -> torch.Tensor:
+def shifted(model: Any, wanted: torch.Tensor) -> torch.Tensor:
     """What a decoder reads while it writes `wanted`: the mark of the beginning, then all but the last token."""
     if hasattr(model, "prepare_decoder_input_ids_from_labels"):  # mBART begins with the language, which stands last
-        shifted: torch.Tensor = model.prepare_decoder_input_ids_from_labels(labels=wanted)
-        return shifted
-    shifted = wanted.roll(1, dims=1)  # M2M-100 and NLLB, in their `shift_tokens_right`
-    shifted[:, 0] = model.config.decoder_start_token_id
-    return shifted.masked_fill(shifted == NO_TARGET, model.config.pad_token_id)
+        given: torch.Tensor = model.prepare_decoder_input_ids_from_labels(labels=wanted)
+        return given
+    given = wanted.roll(1, dims=1)  # M2M-100 and NLLB, in their `shift_tokens_right`
+    given[:, 0] = model.config.decoder_start_token_id
+    return given.masked_fill(given == NO_TARGET, model.config.pad_token_id)
 
 
 def _read(logits: torch.Tensor, wanted: torch.Tensor, moments: bool) -> torch.Tensor:

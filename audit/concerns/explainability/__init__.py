@@ -64,9 +64,9 @@ from audit.evidence import Limit, metric
 from audit.plugin import Concern, Evidence, Need, Options, Size, audit
 from audit.statistics import Estimate
 from core_model.attribution import (
+    EVEN_STEPS,
     METHODS,
     PERMUTATIONS,
-    STEPS,
     TOLERANCE,
     WITHOUT_SIGN,
     Attribution,
@@ -77,7 +77,7 @@ from core_model.attribution import (
     refuse,
     shapley_sampling,
 )
-from core_model.attribution_bisection import MOST_STEPS
+from core_model.attribution_bisection import FIRST, MOST_STEPS
 from core_model.attribution_path import EmbeddingPath
 from core_model.attribution_trials import randomized
 from core_model.attribution_words import split_words
@@ -147,11 +147,11 @@ def planned_passes(size: Size, options: ExplainabilityOptions) -> Mapping[str, i
         deletions += rows * PERMUTATIONS * (TYPICAL_WORDS + 1)
     return {
         "data": size.rows,
-        "points between baseline and text": rows * 2 * (STEPS[0] + 2) + rows * 2 * STEPS[0],
+        "points between baseline and text": rows * (2 * FIRST + 2 + EVEN_STEPS + 2),
         "explained texts without some words": deletions,
         "texts near explained ones": stable
-        * (PERTURBATIONS * len(options.methods) + (NEIGHBOURS + 1) * (STEPS[0] + 2)),
-        "points under shuffled layers": stable * options.cascade_stages * (STEPS[0] + 2),
+        * (PERTURBATIONS * len(options.methods) + (NEIGHBOURS + 1) * (EVEN_STEPS + 2)),
+        "points under shuffled layers": stable * options.cascade_stages * (EVEN_STEPS + 2),
         "attention of explained texts": rows * (2 if "attention-rollout" in options.methods else 1),
         "texts without an influential word": (options.top_words + 2 * options.identity_words)
         * min(options.deletion_rows, size.rows),
@@ -193,7 +193,7 @@ def explainability(subject: Subject, options: ExplainabilityOptions, random: np.
     methods = [method for method in options.methods if attention is not None or method not in WITHOUT_SIGN]
     attributions = {method: explained(path, targets, method, options.tolerance, shapley_random) for method in methods}
     copied = randomized(path.predictor, weights_random)
-    shuffled = integrated_gradients(path.asking(copied), targets, steps=STEPS[:1], halves=False)  # ranking only
+    shuffled = integrated_gradients(path.asking(copied), targets, even_steps=EVEN_STEPS)  # ranking only
     rankings = {method: [a.ranking for a in found] for method, found in attributions.items()}
     rankings[RANDOM] = random_rankings(path.worded, order_random)
     rankings[RANDOM_WEIGHTS] = [a.ranking for a in shuffled]
@@ -231,7 +231,7 @@ def explainability(subject: Subject, options: ExplainabilityOptions, random: np.
         notes=[*notes_of(subject, path, default, held, options), *([without_attention] if without_attention else [])],
         settings={
             "baseline": "padding embeddings, special tokens kept",
-            "steps": f"{', '.join(map(str, STEPS))}, then by halves up to {MOST_STEPS}",
+            "steps": f"{FIRST} even points, halved where in doubt up to {MOST_STEPS}",
         },
         forward_passes=copied.forward_passes + cascade_passes,
     )
@@ -293,15 +293,12 @@ def notes_of(
     subject: Subject, path: EmbeddingPath, found: list[Attribution], held: np.ndarray, options: ExplainabilityOptions
 ) -> list[str]:
     """What a reader must know to read the numbers."""
-    used = {f"{count}": sum(a.steps == count for a in found) for count in STEPS}
-    by_halves = [a.steps for a in found if a.steps is not None and a.steps not in STEPS]
-    used[f"up to {max(by_halves, default=0)}, by halves"] = len(by_halves)
-    steps = ", ".join(f"{rows} rows with {count}" for count, rows in used.items() if rows)
+    steps = [a.steps for a in found if a.steps is not None]
     notes = [
         f"{len(found):,} of {len(subject.texts):,} rows were explained, drawn at random among those with two words or "
         f"more; {len(held)} of them were held to infidelity and sensitivity.",
-        f"Integrated gradients took 8 steps, and more where the completeness error was above {options.tolerance:g}: "
-        f"{steps}.",
+        f"Integrated gradients took {np.mean(steps):.1f} gradients a row, {min(steps)} to {max(steps)}: more where the "
+        f"model turns, until the doubts were below {options.tolerance:g}.",
     ]
     missed = sum((a.completeness_error or 0.0) > options.tolerance for a in found)
     if missed:

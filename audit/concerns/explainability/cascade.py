@@ -15,7 +15,7 @@ import numpy as np
 
 from audit.concerns.explainability.faithfulness import ADEBAYO, correlation, rank_correlations
 from audit.evidence import metric
-from core_model.attribution import STEPS, Attribution, integrated_gradients
+from core_model.attribution import EVEN_STEPS, Attribution, integrated_gradients
 from core_model.attribution_trials import cascade, layers_from_the_top, randomized
 from reports.record import Figure, Metric
 
@@ -47,7 +47,7 @@ def cascade_metrics(
     seed, lines, passes = int(random.integers(2**62)), [], 0
     for (name, gone), child in zip(stages, random.spawn(len(stages)), strict=True):
         copied = randomized(path.predictor, np.random.default_rng(seed), parameters=gone)
-        found = integrated_gradients(some.asking(copied), targets, steps=STEPS[:1], halves=False)
+        found = integrated_gradients(some.asking(copied), targets, even_steps=EVEN_STEPS)
         passes += copied.forward_passes
         alike = rank_correlations([np.abs(trained[row].scores) for row in rows], [np.abs(a.scores) for a in found])
         lines.append(

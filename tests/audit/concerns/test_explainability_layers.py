@@ -69,7 +69,7 @@ def test_a_model_that_lost_its_layers_explains_otherwise_and_the_untouched_one_a
 def test_no_stage_leaves_the_explanations_as_they_are(sexist, monkeypatch):
     """The healthy twin of the trial: where nothing is shuffled, the correlation is 1."""
     path = EmbeddingPath(sexist.predictor, sexist.texts[:8])
-    trained = integrated_gradients(path, sexist.predictions.predicted[:8], steps=(8,), halves=False)
+    trained = integrated_gradients(path, sexist.predictions.predicted[:8], even_steps=8)
     monkeypatch.setattr("audit.concerns.explainability.cascade.cascade", lambda stages, most: [("nothing", set())])
     [line], _ = cascade_metrics(path, trained, np.arange(8), most=1, resamples=500, random=np.random.default_rng(0))
     assert line.name == NAME and line.value == pytest.approx(1)
