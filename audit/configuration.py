@@ -79,6 +79,8 @@ def configuration(*, file: Path | None, flags: Mapping[str, Any], settings: Sequ
             f"{file}: there is no section {next(iter(written))!r}; there are audit, audits",
             mend="put it under [audit] or [audits.NAME]",
         )
+    for name, options in flags.get("audits", {}).items():  # from Python
+        audits.setdefault(name, {}).update(options)
     for setting in settings:
         name, option, value = _setting(setting)
         audits.setdefault(name, {})[option] = value

@@ -73,3 +73,11 @@ def test_a_setting_of_another_form_is_refused():
 def test_a_missing_configuration_file_is_named(tmp_path):
     with pytest.raises(OptionUnfit, match=r"none\.toml"):
         configuration(file=tmp_path / "none.toml", flags={})
+
+
+def test_options_of_an_audit_from_python_are_not_dropped(tmp_path):
+    file = written(tmp_path, "[audits.reliability]\nvalue = 0.1\n")
+    made = configuration(file=file, flags={"audits": {"reliability": {"value": 0.3}}})
+    assert options_of(plugin_of(reliability), made).value == 0.3
+    with pytest.raises(OptionUnfit):
+        options_of(plugin_of(reliability), configuration(file=None, flags={"audits": {"reliability": {"valu": 1}}}))
