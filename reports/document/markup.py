@@ -21,6 +21,8 @@ from reports.language import _, moment, spoken
 from reports.text import LONGEST, capped, json_in_page, left_out, pieces, visible
 
 _CODE = re.compile(r"`([^`\n]{1,300})`")
+_JOINT = re.compile(r"(?<=[a-z])[._](?=[a-z])")  # where fairness.max_gap may go on in the next line
+_FLAG = re.compile(r"--[a-z][a-z-]*")  # what must not be broken at its hyphens
 _TERM = re.compile(r"(\S[^\n]{0,40}?) {2,}(\S.*)")
 
 
@@ -61,10 +63,16 @@ def boxed(text: object, longest: int = LONGEST, *, line: bool = False) -> Markup
     kept, cut = capped(str(text), longest)
     box = Markup('<span class="unseen">[{}]</span>')
     inside = Markup("").join(
-        box.format(shown) if hidden else escape(shown) for hidden, shown in pieces(kept, line=line)
+        box.format(shown) if hidden else _breakable(escape(shown)) for hidden, shown in pieces(kept, line=line)
     )
     more = Markup('<span class="cut">{}</span>').format(left_out(cut)) if cut else Markup("")
     return Markup("<bdi>{}</bdi>{}").format(inside, more)
+
+
+def _breakable(escaped: Markup) -> Markup:
+    """Long names may go on in the next line at their joints, and flags may not: no letter is added."""
+    text = _FLAG.sub(r'<span class="word">\g<0></span>', str(escaped))
+    return Markup(_JOINT.sub(r"\g<0><wbr>", text))  # noqa: S704 - it was escaped
 
 
 def english(text: object, longest: int = LONGEST) -> Markup:

@@ -59,7 +59,8 @@ def found_texts() -> Iterator[tuple[str, Any, str | None]]:
                 yield path.relative_to(ROOT).as_posix(), message, context
     known = vocabulary()
     named = [(in_words(name), sentence) for name, sentence in known["metrics"].items()]
-    for text in [*known["words"], *(text for pair in [*known["derived"].values(), *named] for text in pair)]:
+    pairs = [*known["derived"].values(), *named]
+    for text in [*known["words"], *known["sentences"], *(text for pair in pairs for text in pair)]:
         yield "locale/vocabulary.toml", text, None
 
 
