@@ -42,6 +42,7 @@ def audit(checkpoint: str, gate: str | None, fresh: bool, as_json: bool, **argum
       aboveboard audit ./checkpoint --data test.jsonl --label-column label --group-column sex
       aboveboard audit ./checkpoint --data test.csv --train-data train.csv --profile quick --gate
       aboveboard audit ./checkpoint --data test.csv --label-column label --policy screening --gate strict
+      aboveboard audit ./checkpoint --data test.jsonl --selftest selftest-out/selftest.json
       aboveboard audit ./checkpoint --data test.jsonl --only fairness --set fairness.minimum_group_rows=50
       aboveboard audit ./translator --data test.jsonl --source-column en --target-column de --beams 4
       aboveboard audit ./summarizer --task summarization --data test.jsonl --source-column text --target-column summary

@@ -23,6 +23,7 @@ def people_options(command: Command) -> Command:
             click.option("--attestations", type=click.Path(path_type=Path), help="What people attested, in YAML."),
             click.option("--review", "reviews", multiple=True, type=click.Path(path_type=Path),
                          help="A review queue that came back, filled in; may be given several times."),
+            click.option("--selftest", type=click.Path(path_type=Path), help="selftest.json, for the report to cite."),
             click.option("--set", "settings", multiple=True, metavar="sex=COLUMN",
                          help="With --framework nyc-ll144: roles."),
         ]
@@ -51,6 +52,18 @@ def with_people(record: Record, *, attestations: Path | None, reviews: Sequence[
 
         people = people.model_copy(update={"review": count_reviews(reviews, labels=record.subject.labels)})
     return record.model_copy(update={"people": people})
+
+
+def with_selftest(record: Record, file: Path | None) -> Record:
+    """The record with the selftest that it cites; outside its content hash.
+
+    Raises: DataMissing, DataDamaged, OptionUnfit for a file that is no selftest.
+    """
+    if file is None:
+        return record
+    from audit.selftest.reading import cited
+
+    return record.model_copy(update={"selftest": cited(file)})
 
 
 def dossier(record: Record, name: str, source: Path, settings: Sequence[str], language: Language) -> str:

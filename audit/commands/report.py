@@ -7,7 +7,7 @@ from pathlib import Path
 import click
 
 from audit.commands.arguments import json_option, print_json
-from audit.commands.dossier import dossier, people_options, with_people
+from audit.commands.dossier import dossier, people_options, with_people, with_selftest
 from audit.commands.language import language_of, language_options
 
 FORMAT_HELP = "html, pdf, junit, sarif, cyclonedx, oscal, model-card or prometheus."
@@ -32,6 +32,7 @@ def report(
     framework: str | None,
     attestations: Path | None,
     reviews: tuple[Path, ...],
+    selftest: Path | None,
     settings: tuple[str, ...],
     lang: str | None,
     lang_file: Path | None,
@@ -46,6 +47,7 @@ def report(
       aboveboard report --from audit-out/audit.json --format sarif --out audit.sarif
       aboveboard report --from audit-out/audit.json --framework eu-ai-act --out dossier.html
       aboveboard report --from audit-out/audit.json --attestations attestations.yaml --review queue_kaya.csv
+      aboveboard report --from audit-out/audit.json --selftest selftest-out/selftest.json --framework nist-ai-rmf
       aboveboard report --from audit-out/audit.json --redact --out shared-report.html
       aboveboard report --from audit-out/audit.json --lang de --out bericht.html
       aboveboard report --extract report.html --out audit.json
@@ -58,7 +60,7 @@ def report(
 
     if (source is None) == (extract is None):
         raise click.UsageError("give one of --from and --extract.\n  Try: aboveboard report --from audit.json")
-    if extract is not None and (framework or attestations or reviews or redact or lang or lang_file):
+    if extract is not None and (framework or attestations or reviews or selftest or redact or lang or lang_file):
         raise click.UsageError("--extract gives a record back as it is.\n  Try: --from report.html --framework ...")
     chosen = find_format(format_name)
     if framework is not None and format_name != "html":
@@ -72,6 +74,7 @@ def report(
     else:
         assert source is not None  # noqa: S101 - the check above leaves one of the two
         record = with_people(record, attestations=attestations, reviews=reviews, source=source)
+        record = with_selftest(record, selftest)
         if redact:
             record = redacted(record)
         target = out or source.with_name(f"dossier-{Path(framework).stem}.html" if framework else chosen.file)

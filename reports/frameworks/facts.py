@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
 from reports.frameworks.framework import FactName
 from reports.language import _, moment, percent, pgettext, translated
 from reports.numbers import ABSENT, cell, number
 from reports.record import DataFacts, Record, Severity, Status
+from reports.selftest import ControlFacts
 
 Pairs = list[tuple[str, str]]
 MOST_LINES = 8
@@ -183,12 +184,51 @@ def _comparison(record: Record) -> Fact:
 
 
 def _selftest(record: Record) -> Fact:
-    return Fact(
-        _("Controls: sick and healthy checkpoints, and what the audits said of them"),
-        [],
-        _("a record does not carry the result of the selftest"),
-        "aboveboard selftest",
+    title, cited = _("Controls: sick and healthy checkpoints, and what the audits said of them"), record.selftest
+    command = (
+        "aboveboard selftest && aboveboard report --from audit-out/audit.json --selftest selftest-out/selftest.json"
     )
+    if cited is None:
+        return Fact(title, [], _("this record cites no selftest"), command)
+    pairs = [
+        (_("measured"), f"{cited.version}, {moment(cited.measured)}"),
+        *((audit, _power_and_false_alarms(some)) for audit, some in _by_audit(cited.controls).items()),
+        *((audit, _("no control")) for audit in cited.without_controls),
+    ]
+    missing = ""
+    if cited.version != record.tool.version:
+        missing = _(
+            "the selftest is of version %(tested)s, and this record was made with version %(version)s",
+            tested=cited.version, version=record.tool.version,
+        )  # fmt: skip
+    return Fact(title, pairs, missing, command if missing else "")
+
+
+def _by_audit(controls: Sequence[ControlFacts]) -> dict[str, list[ControlFacts]]:
+    """The controls that were run, by audit, in their order."""
+    found: dict[str, list[ControlFacts]] = {}
+    for control in controls:
+        if control.verdict is not None:
+            found.setdefault(control.audit, []).append(control)
+    return found
+
+
+def _power_and_false_alarms(controls: Sequence[ControlFacts]) -> str:
+    """The lowest power and the highest share of false alarms over an audit's controls, by their intervals."""
+    power = min((c.power.interval for c in controls if c.power and c.power.interval), default=None)
+    alarms = max(
+        (c.false_alarms.interval for c in controls if c.false_alarms and c.false_alarms.interval),
+        key=lambda i: i[1],
+        default=None,
+    )
+    if power is None or alarms is None:
+        return _("not measured")
+    return _(
+        "controls: %(count)s; power where it is lowest: %(low)s to %(high)s; false alarms where they are highest: "
+        "%(least)s to %(most)s",
+        count=number(len(controls)), low=percent(round(power[0], 2)), high=percent(round(power[1], 2)),
+        least=percent(round(alarms[0], 2)), most=percent(round(alarms[1], 2)),
+    )  # fmt: skip
 
 
 def _review(record: Record) -> Fact:
