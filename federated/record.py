@@ -37,7 +37,8 @@ class FederatedRecord(Frozen):
         bytes_down, bytes_up: over all rounds; null, with who took part, where a promise rests on nobody's knowing.
         evaluation, clients_evaluation: after the last round.
         ended: "the last round", or why it ended before.
-        privacy: of a promise of privacy: its unit, what was spent, by which mechanism; empty without one.
+        privacy: of a promise of privacy: its unit, what was spent, by which mechanism, and what canary clients betray;
+            empty without one.
         secure: what secure aggregation holds against, and its measured error; empty without it.
         personal: where the clients' own heads lie; empty without them.
         energy: kWh and kg CO2e over all sessions, of this machine; in a deployment, of the server alone.

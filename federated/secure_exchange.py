@@ -23,6 +23,7 @@ if TYPE_CHECKING:
     from federated.traffic import RoundGrid
 
 ATTEMPTS = "secure_attempts.json"
+STAGE_SECONDS = 120.0  # a stage after the training is waited for so long at least, if the round's deadline lets it
 
 
 def settings_of(options: FederationOptions) -> SecureSettings:
@@ -30,7 +31,9 @@ def settings_of(options: FederationOptions) -> SecureSettings:
     from federated.secure_aggregation.settings import SecureSettings, range_under_noise
 
     minimum = options.min_clients if options.min_clients > 1 else None
-    plain = SecureSettings(minimum_survivors=minimum, stage_timeout=min(options.deadline, 120.0))
+    # A stage is seconds of work; where a message takes a new process on a busy machine, its start takes minutes.
+    patience = min(options.deadline, max(STAGE_SECONDS, options.deadline / 5))
+    plain = SecureSettings(minimum_survivors=minimum, stage_timeout=patience)
     if options.private is None or options.private.unit != "client":
         return plain
     return plain.model_copy(update={"weighted": False, "clip_range": range_under_noise(options.private.clipping_norm)})

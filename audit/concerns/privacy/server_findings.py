@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shlex
 from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
@@ -16,6 +17,7 @@ if TYPE_CHECKING:
     from audit.subject import Subject
     from federated.options import FederationOptions
 
+STEPS = 10  # of a client in a round, where the federation counted epochs
 FEWEST_FOR_SECRECY = 3  # clients: of two, each could subtract its own update from the sum
 
 
@@ -32,7 +34,7 @@ def private_federation(subject: Subject, options: FederationOptions, *more: str)
     """`aboveboard federate --private`, and masked where there are clients enough, as this federation was run."""
     flags = [f"--clients {options.clients}", f"--rounds {options.rounds}", f"--learning-rate {options.learning_rate:g}"]
     if options.partition != "iid":
-        flags.append(f"--partition {options.partition}")
+        flags.append(f"--partition {shlex.quote(options.partition)}")
     if options.clients >= FEWEST_FOR_SECRECY:
         flags.append("--secure")
     return " ".join(
@@ -48,8 +50,8 @@ def in_words_of_a_federation(told: Sequence[Finding], subject: Subject, options:
     asked = f"--epsilon {options.private.epsilon:g}" if options.private is not None else "--epsilon 8"
     canaries = options.private is None or options.private.unit == "client"
     more = [asked, *(["--delta 1e-5 --canary-clients 200"] if canaries else ["--privacy-unit example"])]
-    if not canaries and options.local_steps is not None:
-        more.append(f"--local-steps {options.local_steps}")
+    if not canaries:  # under masks the account must not tell how many steps an epoch of a client has
+        more.append(f"--local-steps {options.local_steps or STEPS}")
     why = f"trains again across clients, under a promise that an audit can test. {BASE}"
     other = Mitigation(command=private_federation(subject, options, *more), why=why)
 

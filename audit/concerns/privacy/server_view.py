@@ -9,15 +9,17 @@ drawn by lot, and held-out rows. The attacks are `federated.update_attacks`; num
 
 from __future__ import annotations
 
+import shlex
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
+from pydantic import ValidationError
 
 from audit.concerns.privacy.rows import Trial
 from audit.concerns.privacy.server_words import Words, words_of
-from core_model.errors import BadInput
+from core_model.errors import BadInput, CheckpointDamaged
 
 if TYPE_CHECKING:
     from audit.subject import Subject
@@ -95,13 +97,22 @@ class ServerView:
 
 
 def server_view(subject: Subject, trial: Trial, effort: Effort, *, random: np.random.Generator) -> ServerView | None:
-    """Attack what a federation's server saw; None where the checkpoint was not made by a federation."""
+    """Attack what a federation's server saw; None where the checkpoint was not made by a federation.
+
+    Raises: CheckpointDamaged when the record's options are none that this version knows.
+    """
     record = subject.federated_record if subject.checkpoint.path is not None else None
     if record is None:
         return None
     from federated.options import FederationOptions
 
-    options = FederationOptions.model_validate(record.options)
+    try:
+        options = FederationOptions.model_validate(record.options)
+    except ValidationError as error:
+        raise CheckpointDamaged(
+            f"federated_record.json: its options cannot be read ({error.errors()[0]['msg']})",
+            mend="the record as the federation wrote it, or audit with the version that made it",
+        ) from error
     try:
         return _attacked(subject, record, options, trial, effort, random)
     except _Unmeasured as why:
@@ -139,6 +150,8 @@ def _attacked(
     ]
     rows = _rows_of_clients(subject, options)
     there = sorted({client for kept in chosen for client in (kept.survivors if kept.is_secure else kept.clients)})
+    if not there:
+        raise _Unmeasured("no client's update was believed in the rounds that were kept")
     secure = any(kept.is_secure for kept in chosen)
     clients = there if secure else sorted(random.permutation(there)[: effort.clients].tolist())
     return _Scene(subject, record, options, trial, rows, clients, effort, random, secure=secure).watched(chosen)
@@ -162,7 +175,7 @@ def _rows_of_clients(subject: Subject, options: FederationOptions) -> Mapping[in
     if options.column is not None and options.column not in training.groups:
         raise _Unmeasured(
             f"the rows were divided by the column {options.column!r}, which was not read; --group-column "
-            f"{options.column}"
+            f"{shlex.quote(options.column)}"
         )
     parts = partition(training, options)
     return {

@@ -7,6 +7,7 @@ import os
 import signal
 import sysconfig
 from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
 
@@ -88,22 +89,29 @@ def without_dropout(base: Path) -> Path:
     return base
 
 
-@pytest.fixture(scope="session")
-def federation(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Federation]:
-    """A server that answers and three clients that were let in, or are on their way."""
-    folder = tmp_path_factory.mktemp("federation")
+@contextmanager
+def started(folder: Path, *flags: str) -> Iterator[Federation]:
+    """A server that answers and three clients that were let in, or are on their way; `flags` are for `join`."""
     made = Federation(folder, without_dropout(write_checkpoint(folder / "base", hidden=16, layers=1)))
     keys = [ensure_node_key(folder / name).public for name in NAMES]
+    (folder / "roster.pub").write_text("".join(key.read_text() for key in keys))
     for name in NAMES:
         write_rows(folder / f"{name}.jsonl", rows_of(name))
     try:
         made.server.__enter__()
         made.server.register(keys)
-        made.clients |= {name: made.join(name) for name in NAMES}
+        made.clients |= {name: made.join(name, *flags) for name in NAMES}
         yield made
     finally:
         stop_all(list(made.clients.values()))
         made.server.__exit__(None, None, None)
+
+
+@pytest.fixture(scope="session")
+def federation(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Federation]:
+    """See `started`."""
+    with started(tmp_path_factory.mktemp("federation")) as made:
+        yield made
 
 
 @pytest.fixture
