@@ -92,12 +92,13 @@ def _federate(folder: Path, out: Path, *, small: bool, secure: bool) -> int:
 def _serve(folder: Path, base: Path, out: Path, port: int, *, small: bool, secure: bool) -> list[str]:
     learning = ["--batch-size", "16", "--learning-rate", "1e-3"]
     # Evaluation on clients' rows would reach the server in clear, and so does not go with masks.
-    learning += ["--secure"] if secure else ["--held-out", "0.2"]
+    learning += ["--secure", "--deadline", "1500"] if secure else ["--held-out", "0.2", "--deadline", "600"]
+    learning += [] if small else ["--adapters", "8"]
     return [
         "serve", "--home", str(folder / "server"), "--port", str(port), "--client-keys", str(folder / "keys"),
         "--clients", str(len(CLIENTS)), "--rounds", str(ROUNDS), "--base", str(base), "--text-column", "comment",
         "--label-column", "label", "--labels", ",".join(LABEL_NAMES), "--max-length", "64",
-        "--deadline", "1500" if secure else "600", "--out", str(out), *learning, *([] if small else ["--adapters", "8"]),
+        "--out", str(out), *learning,
     ]  # fmt: skip
 
 
