@@ -19,6 +19,7 @@ from typing import TYPE_CHECKING, Literal
 import numpy as np
 
 from audit.concerns.collaboration.clients import NATS, SHARE, ClientRows, level_for, together
+from audit.concerns.collaboration.merged_adapters import MergedAdapters
 from audit.concerns.collaboration.other_models import Asked, Unfit
 from audit.evidence import metric
 from audit.statistics import Estimate, bootstrap_mean, proportion
@@ -71,7 +72,6 @@ def why_not(record: FederatedRecord) -> str | None:
             "no updates were kept: `aboveboard federate --keep-updates` keeps them (as sensitive as the rows)",
         ),
         (options.get("personalize"), "each client keeps a head of its own, so that coalitions have no model to answer"),
-        (options.get("adapters"), "the updates are of adapters, which this checkpoint has merged into its weights"),
         (
             strategy not in ADDS_UP,
             f"with {strategy} a round's step is not the weighted mean of the updates, of which coalitions are rebuilt",
@@ -126,21 +126,24 @@ class _Game:
 
     def __init__(self, asked: Asked, record: FederatedRecord, numbers: Sequence[int], rows: np.ndarray) -> None:
         folder = asked.subject.checkpoint.path
-        _refuse_large(record, folder)
         self.asked, self.numbers, self.rows, self.agreeing = asked, numbers, rows, 0
         try:
             self.start: Update = read_round(folder, 1, expected=_kept(record, 1)).start()
+            _refuse_large(record, self.start)
             self.rounds = merged(_sent(record, folder))
         except BadInput as error:
             raise Unfit(error.found.replace(f"{folder}/", "")) from error
         self.model = asked.reshaped()
+        self.adapters = (
+            MergedAdapters(folder, self.model.predictor.forward.model) if record.options.get("adapters") else None
+        )
         self.correct: dict[Coalition, np.ndarray] = {}
 
     def worth(self, coalition: Coalition, worth: Worth) -> np.ndarray:
         """(rows,) what each row is worth to a coalition of positions."""
         moved = coalition_update(self.rounds, frozenset(self.numbers[place] for place in coalition))
         model = self.start if moved is None else {n: array + moved[n] for n, array in self.start.items()}
-        answered = self.model.answered(model, self.rows)
+        answered = self.model.answered(self.adapters.parameters(model) if self.adapters else model, self.rows)
         self.correct[coalition] = answered.correct
         return answered.correct.astype(np.float64) if worth == "accuracy" else -answered.losses
 
@@ -184,11 +187,10 @@ def _kept(record: FederatedRecord, number: int) -> Mapping[str, str]:
     return found
 
 
-def _refuse_large(record: FederatedRecord, folder: Path) -> None:
+def _refuse_large(record: FederatedRecord, start: Update) -> None:
     """Raises: Unfit when the updates of all kinds of rounds are more than memory should be asked for."""
-    file = folder / "model.safetensors"
     kinds = {tuple(entry.get("counted") or ()) for entry in record.rounds}
-    gigabytes = sum(map(len, kinds)) * file.stat().st_size / 1e9
+    gigabytes = sum(map(len, kinds)) * sum(array.nbytes for array in start.values()) / 1e9
     if gigabytes > LARGEST_GB:
         raise Unfit(
             f"the kept updates would take {gigabytes:.0f} GB of memory, more than {LARGEST_GB:g}: rounds of different "

@@ -12,6 +12,7 @@ import pytest
 
 from audit.concerns.collaboration.clients import Answered, ClientRows, client_metrics
 from audit.concerns.collaboration.gains import paired
+from audit.concerns.collaboration.merged_adapters import MergedAdapters
 from audit.concerns.collaboration.other_models import Unfit, solo_model
 from audit.main import run as command
 from audit.subject import Subject
@@ -24,6 +25,7 @@ from tests.audit.concerns.collaboration_federations import (
     FLIPPED,
     SITES,
     audited,
+    base,
     federate,
     federation,
     opened,
@@ -340,3 +342,22 @@ def test_an_ordinary_checkpoint_is_not_asked_how_clients_made_it_unless_by_name(
     found = audited(alone, tmp_path / "audit", test_rows())
     assert found.status is Status.NOT_MEASURED and found.reason == "needs a federated record"
     assert "aboveboard federate" in found.supply
+
+
+def test_coalitions_of_adapters_are_rebuilt_without_the_base(tmp_path):
+    """The oracle is the base itself: nobody's adapters leave its layers as they were."""
+    from safetensors.numpy import load_file
+
+    made = federate(tmp_path / "m", "--adapters", "2", "--keep-updates", flipped=False)
+    subject, _ = subject_of(made)
+    adapters = MergedAdapters(made, subject.checkpoint.load_model())
+    nobody, original = adapters.parameters(read_round(made, 1).start()), load_file(base() / "model.safetensors")
+    layers = [name for name in nobody if name.startswith("bert.encoder")]
+    assert len(layers) == 6 and all(np.allclose(nobody[name], original[name], atol=1e-5) for name in layers)
+    assert {"classifier.weight", "classifier.bias"} < set(nobody)
+    found = audited(made, tmp_path / "audit", test_rows())
+    assert all(m.value is not None for m in by_client(found, "shapley_value").values())
+    assert any("answers as the checkpoint does on 160 of these rows" in note for note in found.notes)
+    shutil.rmtree(made / "adapter")
+    with pytest.raises(Unfit, match="not in adapter/ any more"):
+        MergedAdapters(made, subject.checkpoint.load_model())
