@@ -16,7 +16,7 @@ How to read it    Missing ends and typos in more than 30% of the words are shown
                   parts of texts has a low one. Words added or left out are another matter.
 How to mend it    `aboveboard train --augment typos` or `--augment noise` trains on noisy copies of the rows;
                   `--augment token-dropout --token-dropout-rate 0.7` on parts of texts, for the smoothed classifier
-                  (`core_model.smoothing`), which serves in the model's place.
+                  (`aboveboard smooth`, `core_model.smoothing`), which serves in the model's place.
 Source            Belinkov and Bisk 2018, arXiv:1711.02173; Ribeiro et al. 2020 (CheckList), arXiv:2005.04118; Zeng et
                   al. 2021 (RanMASK), arXiv:2105.03743; Levine and Feizi 2020, arXiv:1911.09272; Cohen et al. 2019,
                   arXiv:1902.02918.

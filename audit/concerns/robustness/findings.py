@@ -134,7 +134,7 @@ def smoothing_finding(lines: Sequence[Metric], subject: Subject) -> list[Finding
             mitigation=Mitigation(
                 command=train_command(subject, "--augment token-dropout", "--token-dropout-rate 0.7"),
                 why="trained on parts of texts, it answers about them as about whole ones, and more is proven (Zeng et "
-                "al. 2021, arXiv:2105.03743, section 4.1); then serve it smoothed",
+                "al. 2021, arXiv:2105.03743, section 4.1); then ask it by `aboveboard smooth`",
             ),
         )
     ]  # fmt: skip
