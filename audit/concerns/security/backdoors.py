@@ -25,7 +25,7 @@ from audit.statistics import Estimate, paired_difference_of_proportions, proport
 from core_model.prediction import Predictor
 from core_model.tasks import Task
 from core_model.trigger_inversion import FEW, FINALISTS, TriggerSearch
-from reports.record import Finding, Metric, Mitigation, Severity
+from reports.record import Figure, Finding, Metric, Mitigation, Scalar, Severity
 
 if TYPE_CHECKING:
     from audit.subject import Subject
@@ -123,6 +123,7 @@ def search_backdoors(subject: Subject, random: np.random.Generator, *, rows: int
     return Evidence(
         metrics=[line for own in lines.values() for line in own],
         findings=[_finding(one, subject, lines[one]) for one in _gravest(found)],
+        figures=[figure] if (figure := backdoor_figure(found, subject.labels)) else [],
         notes=[_note(missing, reference is not None)],
         forward_passes=0 if reference is None else reference.forward_passes,
     )
@@ -183,6 +184,35 @@ def _lines(one: Planted, labels: Sequence[str]) -> list[Metric]:
             "reference answers as another class, too.",
         ),
     ]  # fmt: skip
+
+
+def backdoor_figure(found: Sequence[Planted], labels: Sequence[str]) -> Figure | None:
+    """What the best trigger of each class and length turns here, and in the reference model on comparable rows."""
+    rows: list[dict[str, Scalar]] = []
+    for one in found:
+        shares = {"this model": one.success}
+        if one.by_reference is not None and one.comparable is not None and one.comparable.any():
+            theirs = one.by_reference[one.comparable]
+            shares["reference"] = proportion(int(theirs.sum()), len(theirs))
+        rows += [
+            {
+                "label": f"{labels[one.target]}: {one.written}", "series": series,
+                "value": share.value, "low": share.low, "high": share.high, "n": share.n,
+            }
+            for series, share in shares.items()
+            if share.value is not None
+        ]  # fmt: skip
+    if not rows:
+        return None
+    most = max((one for one in found if one.success.value is not None), key=lambda one: one.success.value or 0.0)
+    beside = "a planted trigger does little to the reference" if len(rows) > len(found) else "no reference was given"
+    return Figure(
+        id="security-backdoor-triggers", kind="intervals", title="How many answers the best searched trigger turns",
+        caption=f"{most.written!r} turns {most.success.value:.0%} of {most.success.n} rows into "
+        f"{labels[most.target]!r}; sound models, too, have words that turn many, and {beside}. Whiskers are 95% "
+        "intervals.",
+        x_label=UNIT, y_label="class: trigger", rows=rows,
+    )  # fmt: skip
 
 
 def _gravest(found: Sequence[Planted]) -> list[Planted]:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from audit.concerns.security.backdoors import Planted, backdoor_passes, search_backdoors
+from audit.concerns.security.backdoors import Planted, backdoor_figure, backdoor_passes, search_backdoors
 from audit.plugin import Evidence
 from audit.subject import Subject
 from core_model.checkpoint import Checkpoint
@@ -63,6 +63,16 @@ def planted(turned: int, by_reference: int | None, *, tokens: int = 1, n: int = 
 )
 def test_a_trigger_is_suspected_only_where_its_null_does_not_explain_it(found, suspected):
     assert found.suspected is suspected
+
+
+def test_the_picture_puts_the_reference_beside_the_model():
+    figure = backdoor_figure([planted(48, 2), Planted(0, 1, missing="none")], ("negative", "positive"))
+    assert [(row["label"], row["series"], row["value"]) for row in figure.rows] == [
+        ("positive: x", "this model", 1.0), ("positive: x", "reference", 2 / 48),
+    ]  # fmt: skip
+    assert "'x' turns 100% of 48 rows into 'positive'" in figure.caption
+    assert "no reference was given" in backdoor_figure([planted(20, None)], ("negative", "positive")).caption
+    assert backdoor_figure([Planted(0, 1, missing="none")], ("negative", "positive")) is None
 
 
 def test_a_class_that_is_always_predicted_has_no_trigger_to_search():
