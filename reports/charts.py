@@ -15,8 +15,9 @@ from collections.abc import Callable, Sequence
 from functools import lru_cache
 from typing import Any
 
+from reports.document.vocabulary import fixed_words
 from reports.errors import FigureUnfit
-from reports.language import Language, _, axis_format, spoken, translated
+from reports.language import Language, _, axis_format, spoken
 from reports.numbers import cell
 from reports.record import Figure
 from reports.svg import rebuilt
@@ -244,7 +245,7 @@ def _tell_apart(rows: Rows) -> None:
 
 def _title(label: str) -> str:
     """An axis' title, in the language that is spoken where its catalogue has these words."""
-    return one_line(translated(label) or label, longest=120)
+    return one_line(fixed_words(label) or label, longest=120)
 
 
 def _label(value: object) -> str:

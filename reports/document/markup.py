@@ -16,12 +16,13 @@ from importlib import resources
 from jinja2 import Environment, PackageLoader, StrictUndefined, Undefined
 from markupsafe import Markup, escape
 
-from reports.document.vocabulary import words
+from reports.document.vocabulary import fixed_words
 from reports.language import _, moment, spoken
 from reports.text import LONGEST, capped, json_in_page, left_out, pieces, visible
 
 _CODE = re.compile(r"`([^`\n]{1,300})`")
-_JOINT = re.compile(r"(?<=[a-z])[._](?=[a-z])")  # where fairness.max_gap may go on in the next line
+_LONG = re.compile(r"[\w.]{24,}")  # a name such as fairness.max_demographic_parity_difference ...
+_JOINT = re.compile(r"(?<=[a-z])[._](?=[a-z])")  # ... and where it may go on in the next line
 _FLAG = re.compile(r"--[a-z][a-z-]*")  # what must not be broken at its hyphens
 _TERM = re.compile(r"(\S[^\n]{0,40}?) {2,}(\S.*)")
 
@@ -72,18 +73,19 @@ def boxed(text: object, longest: int = LONGEST, *, line: bool = False) -> Markup
 def _breakable(escaped: Markup) -> Markup:
     """Long names may go on in the next line at their joints, and flags may not: no letter is added."""
     text = _FLAG.sub(r'<span class="word">\g<0></span>', str(escaped))
-    return Markup(_JOINT.sub(r"\g<0><wbr>", text))  # noqa: S704 - it was escaped
+    joined = _LONG.sub(lambda name: _JOINT.sub(r"\g<0><wbr>", name[0]), text)
+    return Markup(joined)  # noqa: S704 - it was escaped
 
 
 def english(text: object, longest: int = LONGEST) -> Markup:
     """Words of an audit or of this suite, which are English in the record: translated, or marked as English."""
-    found = words(str(text))
+    found = fixed_words(str(text))
     return _marked(boxed(text, longest)) if found is None else boxed(found, longest)
 
 
 def plain(text: object) -> str:
     """`english` for an attribute, where nothing can be marked."""
-    found = words(str(text))
+    found = fixed_words(str(text))
     return str(text) if found is None else found
 
 
@@ -107,7 +109,7 @@ def shell(text: object, longest: int = 2000) -> Markup:
 
 def prose(text: object, longest: int = 4000) -> Markup:
     """Sentences of an audit or of this suite, with `code` in backticks; English ones marked as English."""
-    found = words(str(text))
+    found = fixed_words(str(text))
     return _marked(_prose(text, longest)) if found is None else _prose(found, longest)
 
 

@@ -19,7 +19,7 @@ from reports.language import _, spoken, translated
 LONGEST = 1000  # characters of a text that is held against the sentences
 
 
-def words(text: str) -> str | None:
+def fixed_words(text: str) -> str | None:
     """The spoken language's words for fixed words of a record, or for a name that is made of another one's."""
     if spoken().english:
         return None

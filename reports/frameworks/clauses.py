@@ -13,7 +13,7 @@ from dataclasses import dataclass, replace
 from reports.document import states
 from reports.document.rows import Anchors, MetricRow, in_words, metric_rows
 from reports.document.states import State
-from reports.document.vocabulary import words
+from reports.document.vocabulary import fixed_words
 from reports.frameworks.facts import Fact, fact
 from reports.frameworks.framework import Clause, Evidence, Framework, Question
 from reports.frameworks.selection import Selection
@@ -148,7 +148,7 @@ def _numbers(evidence: Evidence, record: Record, installed: Collection[str] | No
     name = evidence.audit or ""
     audit = record.audit(name)
     title = _("Audit of %(concern)s", concern=translated(name) or name)
-    wanted = [words(in_words(metric)) or in_words(metric) for metric in evidence.metrics]
+    wanted = [fixed_words(in_words(metric)) or in_words(metric) for metric in evidence.metrics]
     asked = f" ({', '.join(wanted)})" if wanted else ""
 
     def without(why: str, command: str) -> EvidenceView:

@@ -69,8 +69,8 @@ def _catalogue(locale: str | None) -> Any:
 
     catalog = Catalog(locale=locale, project=DOMAIN, charset="utf-8")
     for file, message, context in found_texts():
-        # files and no lines: a catalogue changes with the texts, not with the lines around them
-        catalog.add(message, locations=[(file, None)], context=context)
+        # no line numbers: a catalogue changes with the texts, not with the lines around them
+        catalog.add(message, locations=[(file, 0)], context=context)
     return catalog
 
 
