@@ -5,6 +5,7 @@
     textfooler-like  neighbours in embedding space                 after Jin et al. 2019, arXiv:1907.11932
     bae-like         words of a masked language model, by deletion after Garg and Ramakrishnan 2020, arXiv:2004.01970
     look-alikes      letters of other scripts that look the same   Boucher et al. 2022, arXiv:2106.09898
+    misspellings     slips of a finger on a keyboard               after Pruthi et al. 2019, arXiv:1905.11268
 
 `deepwordbug` and `pwws` have exactly the constraints of TextAttack 0.3.11: stop words stay, no word twice, and at most
 30 letters differ in the first. Named entities are no part of `pwws`, there as here. The "-like" recipes have this
@@ -40,6 +41,7 @@ from core_model.attacks.transformations import (
     Transformation,
     delete,
     insert,
+    keyboard,
     look_alike,
     substitute,
     swap,
@@ -47,7 +49,7 @@ from core_model.attacks.transformations import (
 from core_model.attacks.wordnet import find_wordnet, wordnet_or_none
 from core_model.errors import OptionUnfit
 
-RECIPES = ("deepwordbug", "pwws", "textfooler-like", "bae-like", "look-alikes")
+RECIPES = ("deepwordbug", "pwws", "textfooler-like", "bae-like", "look-alikes", "misspellings")
 NEIGHBOURS = 15  # of a word; TextFooler has 50 of 65,713 counter-fitted vectors, which hold no word pieces
 LEAST_COSINE = 0.5  # between two words, as in TextFooler's released code
 MOST_WORDS = 0.3  # share replaced at most by the "-like" recipes, so that they do not write another text
@@ -127,6 +129,16 @@ def _look_alikes(usual: tuple[Constraint, ...]) -> Recipe:
     )
 
 
+def _misspellings(usual: tuple[Constraint, ...]) -> Recipe:
+    return Recipe(
+        "misspellings",
+        Several((swap, delete, keyboard)),
+        usual,
+        GreedyByImportance("unknown"),
+        source="after Pruthi et al. 2019, arXiv:1905.11268",
+    )
+
+
 def _textfooler_like(usual: tuple[Constraint, ...]) -> Recipe:
     return Recipe(
         "textfooler-like",
@@ -155,6 +167,7 @@ MAKERS: dict[str, Callable[[tuple[Constraint, ...]], Recipe]] = {
     "textfooler-like": _textfooler_like,
     "bae-like": _bae_like,
     "look-alikes": _look_alikes,
+    "misspellings": _misspellings,
 }
 
 

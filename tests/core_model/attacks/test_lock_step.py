@@ -49,13 +49,23 @@ def test_an_attack_that_can_touch_the_planted_word_flips_every_row_by_that_word(
         assert one.queries <= 1 + len(one.original) + 4
 
 
+def test_misspellings_are_slips_of_a_finger():
+    """One swap, one letter left out, or one key beside: never a letter from across the keyboard."""
+    [one] = run(hangs_on_good, ["it is a good day"], recipe("misspellings", stop_words=NO_STOP_WORDS)).rows
+    after = one.final.words[3]
+    beside = {"g": "ftyhbv", "o": "ipkl", "d": "serfcx"}
+    slips = {"ogod", "godo", "ood", "god", "goo"}
+    slips |= {"good"[:at] + other + "good"[at + 1 :] for at in range(4) for other in beside["good"[at]]}
+    assert one.status == "succeeded" and one.words_changed == 1 and after in slips
+
+
 def test_an_attack_that_may_not_touch_the_planted_word_flips_none():
     found = run(hangs_on_good, TEXTS, recipe("deepwordbug", stop_words=frozenset({"good"})))
     assert {one.status for one in found.rows} == {"failed"}
     assert all(one.ending == "search exhausted" and one.after == one.before for one in found.rows)
 
 
-@pytest.mark.parametrize("name", ["deepwordbug", "look-alikes"])
+@pytest.mark.parametrize("name", ["deepwordbug", "look-alikes", "misspellings"])
 def test_a_constant_model_cannot_be_attacked(name):
     found = run(lambda text: (0.3, 0.7), TEXTS, recipe(name, stop_words=NO_STOP_WORDS))
     assert all(one.status == "failed" and one.words_changed == 0 and not one.moved for one in found.rows)
@@ -120,7 +130,7 @@ class OneChild:
         return [self.child]
 
 
-@pytest.mark.parametrize("name", ["deepwordbug", "look-alikes"])
+@pytest.mark.parametrize("name", ["deepwordbug", "look-alikes", "misspellings"])
 def test_many_texts_in_lock_step_are_the_texts_one_by_one(name):
     texts = made_up_texts(25)
     made = recipe(name, stop_words=frozenset({"the", "a"}))
