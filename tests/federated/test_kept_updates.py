@@ -153,3 +153,11 @@ def test_the_base_of_the_first_round_is_the_base(kept):
     base, start = load_file(folder() / "base" / "model.safetensors"), read_round(out, 1).start()
     shared = [name for name in start if name in base and "classifier" not in name]
     assert shared and all(np.array_equal(start[name], base[name]) for name in shared)
+
+
+def test_they_are_not_packed_up_with_the_checkpoint(kept):
+    from core_model.checkpoint import open_checkpoint
+    from core_model.packaging import choose_files
+
+    with pytest.raises(OptionUnfit, match=r"updates/round-0001/.* would be shared"):
+        choose_files(open_checkpoint(kept[0]))

@@ -6,11 +6,13 @@ import shutil
 from itertools import permutations
 from math import factorial
 from pathlib import Path
+from types import SimpleNamespace
 
 import numpy as np
 import pytest
 
 from audit.concerns.collaboration.clients import Answered, ClientRows, client_metrics
+from audit.concerns.collaboration.contributions import Effort, _estimate, why_not
 from audit.concerns.collaboration.gains import paired
 from audit.concerns.collaboration.merged_adapters import MergedAdapters
 from audit.concerns.collaboration.other_models import Unfit, solo_model
@@ -18,6 +20,7 @@ from audit.main import run as command
 from audit.subject import Subject
 from core_model.checkpoint import open_checkpoint
 from core_model.prediction import Predictor
+from federated.contribution import shapley
 from federated.kept_updates import FOLDER, read_round
 from federated.record import FederatedRecord
 from reports.record import AuditResult, Metric, Severity, Status, Verdict
@@ -361,3 +364,44 @@ def test_coalitions_of_adapters_are_rebuilt_without_the_base(tmp_path):
     shutil.rmtree(made / "adapter")
     with pytest.raises(Unfit, match="not in adapter/ any more"):
         MergedAdapters(made, subject.checkpoint.load_model())
+
+
+REFUSED = {
+    "masked updates": ({"secure": True}, "the sum alone"),
+    "a promise to whole clients": ({"private": {"unit": "client"}}, "promised to be hidden"),
+    "no updates": ({"keep_updates": False}, "federate --keep-updates"),
+    "personal heads": ({"personalize": "head"}, "a head of its own"),
+    "a median": ({"strategy": "fedmedian"}, "with fedmedian a round's step is not the weighted mean"),
+}
+
+
+@pytest.mark.parametrize("case", REFUSED)
+def test_contributions_that_cannot_or_may_not_be_told_are_refused_with_the_reason(case):
+    changes, said = REFUSED[case]
+    record = SimpleNamespace(
+        options={"strategy": "fedavg", "keep_updates": True, "private": {"unit": "example"}},
+        partition={"clients": [{}, {}]},
+    )
+    assert why_not(record) is None
+    record.options |= changes
+    assert said in why_not(record)
+
+
+def test_beyond_eight_clients_the_interval_holds_the_known_value_over_rows_and_orders():
+    """Ten clients, of which each adds 0.01, 0.02 ... 0.1 on average, in rows that chance picks; two of them also get in
+    each other's way, so that orders differ."""
+    share = np.arange(1, 11) / 100
+    held = []
+    for seed in range(60):
+        random = np.random.default_rng(seed)
+        adds = (random.random((10, 150)) < share[:, None] * 10) / 10
+        jam = (random.random(150) < 0.5) / 10
+
+        def worth(coalition, adds=adds, jam=jam):
+            return sum((adds[c] for c in coalition), np.zeros(150)) - jam * ({0, 1} <= coalition)
+
+        found = shapley(10, worth, random, orders=30)
+        estimate = _estimate(found, 0, random, Effort("accuracy", 150, 30))
+        held.append(estimate.covers(share[0] - 0.5 * 0.5 / 10))  # of the jam each of the two bears half
+    assert np.mean(held) >= 0.95  # at least: it holds for all ten at once
+    assert "orders" in estimate.method and "Bonferroni over 10" in estimate.method
