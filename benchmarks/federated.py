@@ -2,7 +2,8 @@
 
 The in-process engine: trivial clients that send back what they were sent (100 numbers), at 10, 100 and 1,000 clients,
 and the growth of traced memory over more rounds. Flower's Ray engine: the same training as bare Flower runs it
-(`benchmarks.federated_ray`). Masking: `python -m benchmarks.secure_aggregation`.
+(`benchmarks.federated_ray`). Canary clients on trial: `benchmarks.federated_canaries`. Masking:
+`python -m benchmarks.secure_aggregation`.
 """
 
 from __future__ import annotations
@@ -15,6 +16,7 @@ from statistics import median
 
 import numpy as np
 
+from benchmarks.federated_canaries import caught
 from benchmarks.figures import Figure, print_figures
 from benchmarks.secure_aggregation import ours
 from federated.environment import quiet_flower
@@ -34,7 +36,7 @@ def main(arguments: Sequence[str] | None = None) -> None:
     parser.add_argument("--without-ray", action="store_true", help="leave bare Flower and its Ray engine out")
     parser.add_argument("--json", action="store_true")
     given = parser.parse_args(arguments)
-    figures = [*overhead(), memory(), masking()]
+    figures = [*overhead(), memory(), masking(), *caught()]
     if not given.without_ray:
         from benchmarks.federated_ray import beside_flower
 

@@ -97,7 +97,7 @@ class CanaryRun:
             "dimensions": int(sum(array.size for array in released.values())),
             "included": self.included.tolist(),
             "cosines": cosines,
-            "seed": self.seed,
+            "seed": str(self.seed),  # 63 bits are more than a JSON number keeps
         }
 
     def _update(self, canary: int, like: Mapping[str, np.ndarray]) -> Update:

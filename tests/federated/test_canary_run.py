@@ -9,7 +9,9 @@ import numpy as np
 import pytest
 from scipy.stats import binomtest
 
+from benchmarks.federated_canaries import EPSILON, bound_of_a_federation
 from core_model.errors import CheckpointDamaged, OptionUnfit
+from federated import client_promise
 from federated.arrays import norm
 from federated.canary_run import NAME, CanaryRun
 from federated.client_privacy import private_mean
@@ -66,6 +68,17 @@ def test_what_they_send_is_clipped_as_everybody_s_update_is(tmp_path):
     cosines, included = np.array(told["cosines"]), np.array(told["included"])
     assert cosines[included].min() > 0.2 > 0.1 > np.abs(cosines[~included]).max()
     assert told["dimensions"] == 3000 and told["synthetic"]
+    assert told["seed"] == str(run.seed)  # as text: JSON numbers keep 53 bits
+
+
+def test_silent_noise_is_caught_in_every_run_and_honest_noise_in_none(tmp_path, monkeypatch):
+    """Over three rounds of a promise to ten clients; `benchmarks.federated` has more runs."""
+    honest = [bound_of_a_federation(tmp_path / f"honest-{run}") for run in range(4)]
+    monkeypatch.setattr(
+        client_promise, "private_mean", lambda updates, **how: private_mean(updates, **{**how, "noise_multiplier": 0.0})
+    )
+    silent = [bound_of_a_federation(tmp_path / f"silent-{run}") for run in range(4)]
+    assert max(honest) <= EPSILON < min(silent)
 
 
 def test_a_seed_that_cannot_be_read_is_never_replaced_by_another_one(tmp_path):

@@ -16,7 +16,7 @@ pytestmark = pytest.mark.usefixtures("at_most")
 
 def test_three_clients_with_a_roster_train_one_model_and_the_server_sees_their_sum_alone(tmp_path) -> None:
     with started(tmp_path, "--roster", str(tmp_path / "roster.pub"), "--least-survivors", "3") as federation:
-        settings = federation.settings(rounds=1, secure=True, keep_updates=True)
+        settings = federation.settings(rounds=1, secure=True, keep_updates=True, deadline=600.0)
         federation.server.train(settings, out=tmp_path / "out", evaluation=None, resume=False, wait=120.0)
     record = json.loads((tmp_path / "out" / "federated_record.json").read_text())
     assert sorted(client["name"] for client in record["partition"]["clients"]) == sorted(NAMES)
