@@ -46,7 +46,9 @@ class AttackOptions(Options):
     @field_validator("recipes", "radii", mode="before")
     @classmethod
     def _listed(cls, given: object) -> object:
-        """A list may be given as one text with commas."""
+        """A list may be given as one text with commas, or as its only number."""
+        if isinstance(given, int | float):
+            return (given,)
         return tuple(part.strip() for part in given.split(",") if part.strip()) if isinstance(given, str) else given
 
     @field_validator("recipes")

@@ -170,6 +170,7 @@ def test_options_that_cannot_be_are_refused(option, message):
 def test_options_may_be_given_as_text():
     given = SecurityOptions(recipes="pwws, deepwordbug", radii="0.1,0.2")
     assert given.recipes == ("pwws", "deepwordbug") and given.radii == (0.1, 0.2)
+    assert SecurityOptions(radii=0.3).radii == (0.3,)
 
 
 def test_a_real_checkpoint_gets_every_part_and_the_same_bytes_twice(checkpoint):
