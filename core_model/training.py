@@ -22,6 +22,7 @@ from core_model.compression.scheme import refuse_quantized
 from core_model.dropout import set_dropout
 from core_model.errors import OptionUnfit, OutputUnwritable
 from core_model.files import writable_folder
+from core_model.freezing import freeze
 from core_model.mitigation import terms_sha256
 from core_model.progress import Progress, Tell
 from core_model.tasks.training_task import TrainingTask, Wrap, preparer
@@ -92,6 +93,8 @@ def train(
         if options.dropout is not None:
             set_dropout(task.model, options.dropout)
         adapters = None if base is None or options.adapters is None else add_adapters(task, options, base=base.name)
+        if options.freeze:
+            freeze(task.model, options.freeze)
         writable_folder(out)
         loop, meter = _loop(options, task, accelerator, state, identity, dtype, tell, resume=resume, method=method)
         try:
@@ -132,6 +135,10 @@ def _checked(
     if options.adapters is not None and base is None:
         raise OptionUnfit(
             "adapters are trained on top of a base, and there is none", mend="--base CKPT, or leave --adapters out"
+        )
+    if options.freeze and base is None:
+        raise OptionUnfit(
+            "freeze holds a base's weights still, and there is no base", mend="--base CKPT, or leave --freeze out"
         )
     return options.resolved(from_scratch=base is None)
 

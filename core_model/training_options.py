@@ -82,6 +82,9 @@ class TrainingOptions(MitigationOptions):
     adapter_targets: tuple[str, ...] = Field(
         (), description="names of the layers that get adapters; none: every linear layer but the head"
     )
+    freeze: tuple[str, ...] = Field(
+        (), description="parts of the base that are held still, by name; body: all below the head"
+    )
 
     evaluate_every: int | None = Field(
         None, ge=1, description="steps between evaluations; None: one after each epoch. The end is always evaluated"
@@ -112,6 +115,8 @@ class TrainingOptions(MitigationOptions):
             )
         if self.adapter_targets and self.adapters is None:
             raise ValueError("adapter_targets is read by adapters alone; --adapters RANK, such as --adapters 8")
+        if self.freeze and self.adapters is not None:
+            raise ValueError("adapters hold the base still already; leave --freeze out, or --adapters")
         return self
 
     @model_validator(mode="after")

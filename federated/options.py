@@ -93,6 +93,7 @@ class FederationOptions(Frozen):
 
     adapters: int | None = Field(None, ge=1, description="rank of low-rank adapters: they alone are trained and sent")
     adapter_targets: tuple[str, ...] = Field((), description="layers that get adapters; none: every linear one")
+    freeze: tuple[str, ...] = Field((), description="parts of the base that are held still and not sent, by name")
     personalize: Literal["head"] | None = Field(None, description="head: each client keeps a head of its own")
     compress: str | None = Field(None, description="int8 or top-k:SHARE, with error feedback")
     secure: bool = Field(False, description="the server sees the sum of the updates alone (SecAgg+)")
@@ -133,6 +134,8 @@ class FederationOptions(Frozen):
             raise ValueError("proximal_mu is read by fedprox alone; --strategy fedprox")
         if self.adapter_targets and self.adapters is None:
             raise ValueError("adapter_targets is read by adapters alone; --adapters RANK, such as --adapters 8")
+        if self.freeze and self.adapters is not None:
+            raise ValueError("adapters hold the base still already; leave --freeze out, or --adapters")
         return self
 
     @property

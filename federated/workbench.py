@@ -88,6 +88,7 @@ class Workbench:
         from core_model.adapters import add_adapters
         from core_model.attention_kernel import choose_attention
         from core_model.compression.scheme import refuse_quantized
+        from core_model.freezing import freeze
         from core_model.tasks.training_task import preparer
         from core_model.training_step import sides_of
 
@@ -103,6 +104,8 @@ class Workbench:
             self.adapters: Adapters | None = (
                 add_adapters(self.task, self.options, base=base.name) if self.options.adapters else None
             )
+        if self.options.freeze:
+            freeze(self.task.model, self.options.freeze)
         kind = torch.accelerator.current_accelerator() if torch.accelerator.is_available() else None
         self.device = torch.device(kind.type if kind is not None else "cpu")
         model: Any = self.task.model
@@ -180,6 +183,7 @@ def training_options(options: FederationOptions, **changes: Any) -> TrainingOpti
         "max_length": options.max_length,
         "adapters": options.adapters,
         "adapter_targets": options.adapter_targets,
+        "freeze": options.freeze,
         "precision": "float32",
         "country": options.country,
     }

@@ -50,6 +50,8 @@ FLAGS: dict[str, list[Callable[[Command], Command]]] = {
         click.option("--adapters", type=int, metavar="RANK",
                      help="Train and send low-rank adapters (LoRA) and the head alone; --out has them merged."),
         click.option("--adapter-targets", metavar="A,B", help="Layers by name. Default: every linear one."),
+        click.option("--freeze", metavar="A,B",
+                     help="Instead: hold these parts still; body: train and send the head alone."),
         click.option("--personalize", metavar="head", help="Each client keeps a head of its own."),
         click.option("--compress", metavar="int8|top-k:X", help="Compressed updates, with error feedback."),
         click.option("--secure", is_flag=True, default=None,
@@ -106,6 +108,7 @@ def read_federation(flags: dict[str, Any], *, task: str) -> FederationOptions:
         given["private"] = checked(PrivacyPromise, promise, where="the command line", write="--{key} ...")
     if given.get("clip_norm") == 0:
         given["clip_norm"] = None
-    if "adapter_targets" in given:
-        given["adapter_targets"] = tuple(filter(None, (name.strip() for name in given["adapter_targets"].split(","))))
+    for several in ("adapter_targets", "freeze"):
+        if several in given:
+            given[several] = tuple(filter(None, (name.strip() for name in given[several].split(","))))
     return checked(FederationOptions, {"task": task, **given}, where="the command line", write="--{key} ...")

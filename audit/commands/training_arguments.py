@@ -56,6 +56,8 @@ FLAGS: dict[str, list[Callable[[Command], Command]]] = {
         click.option("--adapters", type=int, metavar="RANK",
                      help="Train low-rank adapters (LoRA) and the head alone; --out has them merged, and in adapter/."),
         click.option("--adapter-targets", metavar="A,B", help="Layers by name. Default: every linear one."),
+        click.option("--freeze", metavar="A,B",
+                     help="Instead: hold these parts still, such as embeddings; body: train the head alone."),
     ],
     EVALUATION: [
         click.option("--evaluate-every", type=int, metavar="N", help="Steps between evaluations. Default: an epoch."),
@@ -87,8 +89,9 @@ def read_values(flags: dict[str, Any]) -> dict[str, Any]:
     given = {name: value for name, value in flags.items() if value is not None}
     if given.get("clip_norm") == 0:
         given["clip_norm"] = None
-    if "adapter_targets" in given:
-        given["adapter_targets"] = tuple(filter(None, (name.strip() for name in given["adapter_targets"].split(","))))
+    for several in ("adapter_targets", "freeze"):
+        if several in given:
+            given[several] = tuple(filter(None, (name.strip() for name in given[several].split(","))))
     if "class_weights" in given:
         from core_model.class_weights import read_class_weights
 

@@ -116,6 +116,17 @@ def test_adapters_send_little_and_are_merged_in_the_end(tmp_path, plain):
     assert not any("lora" in name for name in names) and (result.path / "adapter/adapter_config.json").is_file()
 
 
+def test_what_is_held_still_is_not_sent(tmp_path, plain):
+    from safetensors.numpy import load_file
+
+    result = run(tmp_path / "m", freeze=("body",))
+    assert result.record.bytes_up < plain[0].record.bytes_up / 4
+    kept, moved = (load_file(path / "model.safetensors") for path in (folder() / "base", result.path))
+    assert {n for n in moved if n not in kept or not (kept[n] == moved[n]).all()} == {
+        "classifier.weight", "classifier.bias",
+    }  # fmt: skip
+
+
 def test_compressed_updates_are_smaller_on_the_wire(tmp_path, plain):
     whole = plain[0].record.rounds[0]["bytes_up"]
     for method, most in (("int8", 0.45), ("top-k:0.05", 0.3)):
