@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import copy
+import json
 import shutil
 from collections.abc import Callable
 from functools import cache
@@ -11,6 +12,7 @@ import numpy as np
 import pytest
 
 from audit.engine import Engine
+from audit.examples import AT_RANDOM, WORST
 from audit.plugin import Need, Plugin, Size
 from audit.registry import Registry, installed
 from audit.subject import Generation, Subject
@@ -145,6 +147,24 @@ class TestEveryPlugin:
         assert result.status is Status.MEASURED
         assert any(m.value is not None for m in result.metrics)
         assert result.signature
+
+    def test_texts_of_rows_stand_in_examples_only_so_that_a_redaction_can_take_them_out(
+        self, plugin, task, subject, result
+    ):
+        document = result.model_dump(mode="json")
+        for finding in document["findings"]:
+            finding.pop("examples")
+        said = json.dumps(document, ensure_ascii=False)
+        texts = [*subject.texts, *(subject.data.pairs or []), *(subject.data.references or []), *subject.training.texts]
+        runs = {" ".join(words[i : i + 5]) for words in map(str.split, texts) for i in range(len(words) - 4)}
+        assert not [run for run in runs if run in said]
+
+    def test_a_finding_shows_no_more_rows_than_a_reader_reads_and_says_of_how_many(self, plugin, task, result):
+        for finding in result.findings:
+            assert len(finding.examples) <= WORST + AT_RANDOM
+            if finding.examples:
+                assert finding.examples_total >= len(finding.examples)
+                assert finding.examples_worst is None or finding.examples_worst <= WORST
 
     def test_without_its_needs_it_is_not_measured(self, plugin, task, subject):
         if not plugin.needs & {Need.LABELS, Need.GROUPS, Need.TRAINING_DATA}:

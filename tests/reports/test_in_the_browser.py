@@ -17,11 +17,13 @@ from typing import Any
 import pytest
 
 from reports.document.build import comparison_html, report_html
+from reports.document.history import history_html
 from reports.frameworks.dossier import dossier_html
 from reports.frameworks.framework import read_framework
 from reports.record import AuditResult, Record
 from tests.reports import factories
 from tests.reports.factories import sealed_record
+from tests.reports.histories import history
 from tests.reports.hostile import hostile_record
 from tests.reports.people import told_record
 from tests.reports.test_comparison import comparison
@@ -95,6 +97,7 @@ def browser(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Browser]:
         "comparison.html": comparison_html(comparison()),
         "told.html": report_html(told_record(small_record())),
         "dossier.html": dossier_html(told_record(small_record()), read_framework("gdpr-35")),
+        "history.html": history_html(history()),
     }
     for name, html in pages.items():
         (folder / name).write_text(html, encoding="utf-8")
@@ -109,7 +112,7 @@ def axe() -> str:
     return (resources.files("axe_playwright_python") / "axe.min.js").read_text(encoding="utf-8")
 
 
-PAGES = ["report.html", "hostile.html", "comparison.html", "dossier.html"]
+PAGES = ["report.html", "hostile.html", "comparison.html", "dossier.html", "history.html"]
 
 
 @pytest.mark.parametrize(
@@ -123,6 +126,9 @@ PAGES = ["report.html", "hostile.html", "comparison.html", "dossier.html"]
         ("dossier.html", 1280, {"color_scheme": "light"}),
         ("dossier.html", 1280, {"color_scheme": "dark"}),
         ("dossier.html", 320, {"color_scheme": "light"}),
+        ("history.html", 1280, {"color_scheme": "light"}),
+        ("history.html", 1280, {"color_scheme": "dark"}),
+        ("history.html", 320, {"color_scheme": "light"}),
     ],
 )
 def test_axe_finds_nothing_with_everything_unfolded(browser, axe, name, width, options):
