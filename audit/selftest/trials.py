@@ -139,7 +139,7 @@ def _begun(plugin: Plugin, control: Control) -> ControlResult:
         control=control.name,
         defect=control.defect,
         sign=control.sign.words,
-        options=json.loads(json.dumps(dict(control.options))),
+        options=json.loads(json.dumps(dict(control.options), default=str)),
         reason=f"not run: needs {', '.join(missing)}{extra}" if missing else None,
     )
 
