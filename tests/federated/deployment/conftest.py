@@ -117,12 +117,19 @@ def federation(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Federation]
 @pytest.fixture
 def at_most() -> Iterator[None]:
     """Four minutes, and no longer."""
+    with limited(240):
+        yield
+
+
+@contextmanager
+def limited(seconds: int) -> Iterator[None]:
+    """So long, and no longer."""
 
     def late(number: int, frame: object) -> None:
-        raise TimeoutError("four minutes have passed")
+        raise TimeoutError(f"{seconds} seconds have passed")
 
     before = signal.signal(signal.SIGALRM, late)
-    signal.alarm(240)
+    signal.alarm(seconds)
     try:
         yield
     finally:

@@ -9,13 +9,14 @@ import pytest
 from safetensors.numpy import load_file
 
 from federated.kept_updates import read_round
-from tests.federated.deployment.conftest import NAMES, started
+from tests.federated.deployment.conftest import NAMES, limited, started
 
-pytestmark = pytest.mark.usefixtures("at_most")
+SECONDS = 600  # a secure round takes fifteen processes that load torch: 45 s of one core, and longer on a busy one
 
 
 def test_three_clients_with_a_roster_train_one_model_and_the_server_sees_their_sum_alone(tmp_path) -> None:
-    with started(tmp_path, "--roster", str(tmp_path / "roster.pub"), "--least-survivors", "3") as federation:
+    masks = ("--roster", str(tmp_path / "roster.pub"), "--least-survivors", str(len(NAMES)))
+    with limited(SECONDS), started(tmp_path, *masks) as federation:
         settings = federation.settings(rounds=1, secure=True, keep_updates=True, deadline=600.0)
         federation.server.train(settings, out=tmp_path / "out", evaluation=None, resume=False, wait=120.0)
     record = json.loads((tmp_path / "out" / "federated_record.json").read_text())
