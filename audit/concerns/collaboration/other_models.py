@@ -11,6 +11,7 @@ import numpy as np
 
 from audit.concerns.collaboration.clients import Answered
 from core_model.errors import BadInput
+from core_model.training_state import StateFolder
 from federated.baselines import POOLED, SOLO, solo_folder
 
 if TYPE_CHECKING:
@@ -101,6 +102,8 @@ def _opened(
     mend = f"the command of the federation, with --resume {flag}, trains it"
     if not place.is_dir():
         raise Unfit(f"{name} is not there: {mend}")
+    if StateFolder(place).exists:
+        raise Unfit(f"{name} is not trained to its end: {mend}")
     mend = f"remove it, and {mend}"
     try:
         other = open_checkpoint(place)

@@ -276,7 +276,14 @@ def cut(folder: Path) -> str:
     return "solo/client-001 cannot be opened"
 
 
-@pytest.mark.parametrize("spoil", [other_base, other_client, other_task, longer, unrecorded, gone, cut])
+def unfinished(folder: Path) -> str:
+    state = folder / "solo/client-001/.training_state"
+    state.mkdir()
+    (state / "state.json").write_text("{}")
+    return "solo/client-001 is not trained to its end"
+
+
+@pytest.mark.parametrize("spoil", [unfinished, other_base, other_client, other_task, longer, unrecorded, gone, cut])
 def test_a_model_that_is_not_this_client_alone_is_refused_with_the_mend(copied, tmp_path, spoil):
     subject, record = subject_of(copied)
     assert solo_model(subject, record, 1, 30, None).labels == subject.labels
