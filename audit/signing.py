@@ -119,13 +119,15 @@ def _line(what: str, differs: str | None, agrees: str) -> Line:
 def _record_differs(source: Path, record: Record, signed: Signed) -> str | None:
     """How the record is not the one that was signed; None where it is.
 
-    A report carries its record, whose bytes as `audit.json` are made again; what people said of it later is no part of
-    what was signed.
+    A report carries its record, whose bytes as `audit.json` are made again; what was added to it after the run (what
+    people said, the selftest that it cites) is no part of what was signed.
     """
     content = read_bytes(source)
     shapes = [content]
     if content.lstrip()[:1] == b"<":
-        shapes = [r.to_json().encode("utf-8") for r in (record, record.model_copy(update={"people": None}))]
+        shapes = [
+            r.to_json().encode("utf-8") for r in (record, record.model_copy(update={"people": None, "selftest": None}))
+        ]
     hashes = [hashlib.sha256(shape).hexdigest() for shape in shapes]
     if signed.files.get(RECORD) in hashes:
         return None

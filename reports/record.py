@@ -12,7 +12,6 @@ import hashlib
 import math
 import shlex
 from enum import StrEnum
-from html import escape
 from typing import Any, Literal
 
 import rfc8785
@@ -25,6 +24,7 @@ SCHEMA_VERSION = "1.0"
 
 LATER_KEYS: tuple[tuple[str | None, str], ...] = (
     (None, "generation"),
+    ("redaction", "detector"),
     (None, "redaction"),
     *((part, key) for part in ("data", "training_data") for key in ("pair_column", "reference_column")),
     *(("policy", key) for key in ("file", "limits", "required", "most_findings", "waivers")),
@@ -79,7 +79,9 @@ class Metric(Part):
     rows_needed: int | None = Field(None, description="rows that would decide an inconclusive verdict, about")
     definition: str | None = Field(None, description="one sentence: what the number is")
     source: str | None = Field(None, description="paper or standard of the method")
-    p_value: float | None = Field(None, description="one-sided, of the limit being held; the method's, or from the interval's arm")
+    p_value: float | None = Field(
+        None, description="one-sided, of the limit being held; the method's, or from the interval's arm"
+    )
     p_adjusted: float | None = Field(None, description="the p-value after the run's correction for many limits")
     volatile: bool = Field(False, description="depends on the clock or the meter: outside the content hash")
     waiver: Waiver | None = Field(None, description="who lets it through for now, although its limit does not hold")
@@ -274,7 +276,8 @@ class Redaction(Part):
     """That the texts of evidence rows were taken out, and of which record."""
 
     method: str
-    values: int = Field(description="texts that were taken out")
+    detector: str | None = Field(None, description="what found the personal data that was masked, and what it seeks")
+    values: int = Field(description="texts, or pieces of them, that were taken out")
     of_content_sha256: str | None = Field(description="content hash of the record before")
 
 
@@ -394,18 +397,10 @@ class Record(Part):
         return self.model_copy(update={"content_sha256": digest})
 
     def _repr_html_(self) -> str:
-        """A short card for a notebook: verdict, what failed, what was not measured. No script, everything escaped."""
-        findings = [f for a in self.audits for f in a.findings]
-        missing = [f"{a.id} ({a.reason})" for a in self.audits if a.status is not Status.MEASURED]
-        lines = [
-            f"<strong>{escape(self.verdict)}</strong>: {escape(self.verdict_reason)}",
-            f"{escape(self.subject.name)} ({escape(self.subject.sha256[:12])}) on {self.data.rows:,} rows of "
-            f"{escape(self.data.name)}",
-            *(f"{escape(f.severity.value)}: {escape(f.statement)}" for f in findings[:5]),
-        ]
-        if missing:
-            lines.append("not measured: " + escape("; ".join(missing)))
-        return "<div>" + "".join(f"<p>{line}</p>" for line in lines) + "</div>"
+        """A short card for a notebook: verdict, findings, numbers. No script, everything escaped."""
+        from reports.notebook import card  # it reads records
+
+        return card(self)
 
     def to_json(self) -> str:
         """The bytes of `audit.json`: two spaces, keys in the order above, one newline at the end."""

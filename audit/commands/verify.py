@@ -9,6 +9,7 @@ from pathlib import Path
 import click
 
 from audit.commands.arguments import json_option, print_json
+from audit.commands.signature import both, signature_options
 
 
 @click.command()
@@ -16,8 +17,7 @@ from audit.commands.arguments import json_option, print_json
 @click.option("--checkpoint", help="Where the checkpoint is now. Default: where the record says it was.")
 @click.option("--data", help="Where the data is now.")
 @click.option("--train-data", help="Where the training data is now.")
-@click.option("--signature", type=click.Path(path_type=Path), help="What `aboveboard sign` wrote.")
-@click.option("--public-key", type=click.Path(path_type=Path), help="The signer's public key, from whom you trust.")
+@signature_options
 @click.option("--sample", type=click.IntRange(min=0), default=10, show_default=True, help="Numbers to measure again.")
 @click.option("--seed", type=int, default=0, show_default=True, help="Which numbers.")
 @json_option
@@ -47,18 +47,14 @@ def verify(
     from reports.text import terminal_text
 
     checks = check(report, checkpoint=checkpoint, data=data, train_data=train_data, sample=sample, seed=seed)
-    if signature is not None and public_key is not None:
+    if given := both(signature, public_key):
         from audit.signing import signature_lines
         from reports.reading import read_record
 
         signed = signature_lines(
-            report, read_record(report), signature=signature, public_key=public_key, checkpoint=checkpoint
+            report, read_record(report), signature=given[0], public_key=given[1], checkpoint=checkpoint
         )
         checks = chain(signed, checks)
-    elif signature is not None or public_key is not None:
-        raise click.UsageError(
-            "a signature is verified with its key.\n  Try: --signature audit.sig --public-key key.pub"
-        )
     lines = []
     for line in checks:
         lines.append(line)

@@ -33,6 +33,7 @@ from reports.numbers import cell
 from reports.policy_outcome import waived
 from reports.reading import RECORD_ELEMENT, hash_matches
 from reports.record import AuditResult, Finding, Metric, Record, Severity, Status
+from reports.signing.bundle import Signed
 
 __all__ = ["comparison_html", "report_html"]
 
@@ -74,18 +75,19 @@ class AuditView:
         return self.state not in (states.PASS, states.NOT_MEASURED)
 
 
-def report_html(record: Record, *, language: Language = ENGLISH) -> str:
+def report_html(record: Record, *, language: Language = ENGLISH, signed: Signed | None = None) -> str:
     """The report as one HTML document that needs nothing else.
 
     Args:
         record: an audit's record, complete or not; a content hash that does not fit is shown on the first screen.
         language: of the fixed texts, the numbers and the dates; the record inside is the same in each.
+        signed: what a signature vouches for that was verified, and is of this very record.
     """
     with speaking(language):
-        return _report(record)
+        return _report(record, signed)
 
 
-def _report(record: Record) -> str:
+def _report(record: Record, signed: Signed | None) -> str:
     anchors = Anchors()
     audits = [_audit_view(audit, anchors) for audit in record.audits]
     by_state = sorted(audits, key=lambda view: states.ORDER.index(view.state))
@@ -110,6 +112,7 @@ def _report(record: Record) -> str:
         unmeasured=[view for view in audits if view.audit.status is not Status.MEASURED],
         absent=[(view, row) for view in audits for row in view.absent],
         seal=_seal(record),
+        signed=signed,
         waived=waived(record.audits),
         agreement_words=agreement_words,
         tables=_appendix(record),
@@ -209,7 +212,7 @@ def _appendix(record: Record) -> list[tuple[str, Table]]:
         N_("evidence rows"): record.evidence.sha256 if record.evidence else None,
         N_("content of this record"): record.content_sha256,
     }
-    named = [(translated(key) or key, value) for key, value in facts.items()]
+    named = [(translated(key) or key, value) for key, value in facts.items() if value not in (None, "")]
     hashes = [(_(key), value) for key, value in sums.items() if value]
     files, packages = list(record.subject.files.items()), list(environment.packages.items())
     return [

@@ -15,6 +15,7 @@ from importlib import import_module
 from reports.errors import FormatUnknown
 from reports.language import ENGLISH, Language
 from reports.record import Record
+from reports.signing.bundle import Signed
 
 
 @dataclass(frozen=True)
@@ -60,15 +61,16 @@ def find_format(name: str) -> Format:
     )
 
 
-def render(record: Record, name: str, *, language: Language = ENGLISH) -> bytes:
+def render(record: Record, name: str, *, language: Language = ENGLISH, signed: Signed | None = None) -> bytes:
     """The record in this format, as the bytes of a file.
 
     Args:
         language: of pages for people; what machines read is English.
+        signed: what a verified signature of this record vouches for; pages for people show it.
 
     Raises: FormatUnknown; LibraryMissing when the format needs a package that is not installed.
     """
     chosen = find_format(name)
     write: Callable[..., str | bytes] = getattr(import_module(chosen.module), chosen.function)
-    written = write(record, language=language) if chosen.spoken else write(record)
+    written = write(record, language=language, signed=signed) if chosen.spoken else write(record)
     return written if isinstance(written, bytes) else written.encode("utf-8")

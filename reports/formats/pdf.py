@@ -13,6 +13,7 @@ from reports.document.build import report_html
 from reports.errors import LibraryMissing
 from reports.language import ENGLISH, Language
 from reports.record import Record
+from reports.signing.bundle import Signed
 
 _SCRIPTS = re.compile(r"<script\b.*?</script>", re.DOTALL)
 _CLOSED = re.compile(r"<details(?![^>]*\bopen\b)")  # on paper nobody unfolds
@@ -20,7 +21,7 @@ _CLOSED = re.compile(r"<details(?![^>]*\bopen\b)")  # on paper nobody unfolds
 _STYLE = "<style>.scroll{overflow:visible}table{table-layout:auto}.metrics th[scope=row]{min-width:0}</style>"
 
 
-def report_pdf(record: Record, *, language: Language = ENGLISH) -> bytes:
+def report_pdf(record: Record, *, language: Language = ENGLISH, signed: Signed | None = None) -> bytes:
     """The report as the bytes of a PDF file.
 
     Raises: LibraryMissing without WeasyPrint, or without the system's Pango that it draws text with.
@@ -32,7 +33,7 @@ def report_pdf(record: Record, *, language: Language = ENGLISH) -> bytes:
             f"a PDF needs WeasyPrint and Pango ({type(error).__name__})",
             mend="pip install 'aboveboard[pdf]'; on Debian also: apt-get install libpango-1.0-0 libpangoft2-1.0-0",
         ) from error
-    page = _CLOSED.sub("<details open", _SCRIPTS.sub("", report_html(record, language=language)))
+    page = _CLOSED.sub("<details open", _SCRIPTS.sub("", report_html(record, language=language, signed=signed)))
     page = page.replace("</head>", f"{_STYLE}</head>", 1)
     # The identifier is made of the content, not of a clock.
     identifier = (record.content_sha256 or record.subject.sha256).encode("ascii", "replace")
