@@ -23,7 +23,7 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from core_model.attribution_bisection import halved_where_in_doubt
+from core_model.attribution_bisection import MOST_STEPS, halved_where_in_doubt
 from core_model.attribution_path import EmbeddingPath
 from core_model.attribution_words import Worded, merged
 from core_model.errors import OptionUnfit
@@ -141,6 +141,7 @@ def integrated_gradients(
     *,
     tolerance: float | np.ndarray = TOLERANCE,
     even_steps: int | None = None,
+    most_steps: int = MOST_STEPS,
     noise: Sequence[np.ndarray] | None = None,
 ) -> list[Attribution]:
     """The gradient, integrated along the straight way from the baseline to each text.
@@ -149,6 +150,7 @@ def integrated_gradients(
         tolerance: what a text's completeness error and doubt about single words may be, in units of the score; one
             number, or (rows,). Where it is more, the way is halved where it turns (`core_model.attribution_bisection`).
         even_steps: so many Gauss-Legendre nodes for every text instead, whatever the error.
+        most_steps: gradients of a text at most; what still misses then is told as its completeness error.
         noise: (rows,) of (tokens, hidden), added to the texts' embeddings.
     Source: Sundararajan, Taly and Yan 2017, arXiv:1703.01365.
     """
@@ -157,7 +159,7 @@ def integrated_gradients(
         steps = [even_steps] * len(path)
     else:
         every = np.broadcast_to(np.asarray(tolerance, dtype=np.float64), len(path))
-        ways = halved_where_in_doubt(path, targets, tolerance=every, noise=noise)
+        ways = halved_where_in_doubt(path, targets, tolerance=every, noise=noise, most=most_steps)
         added, changes = [way.parts.sum(axis=0) for way in ways], [way.change for way in ways]
         scores, steps = [float(way.scores[-1]) for way in ways], [len(way.shares) for way in ways]
     return [
@@ -290,10 +292,11 @@ def variants_as_texts(
     """Texts and pairs as `predict` takes them; where an empty text would have no token, it becomes a padding token."""
     texts = [text for text, _ in variants]
     pairs = None if not variants or variants[0][1] is None else [pair or "" for _, pair in variants]
-    tokenizer = predictor.forward.tokenizer
-    if pairs is None and "" in texts and not tokenizer("")["input_ids"]:
-        blank = tokenizer.pad_token or tokenizer.eos_token or " "
-        texts = [text or blank for text in texts]
+    if pairs is None and "" in texts:
+        tokenizer = predictor.forward.tokenizer
+        if not tokenizer("")["input_ids"]:
+            blank = tokenizer.pad_token or tokenizer.eos_token or " "
+            texts = [text or blank for text in texts]
     return texts, pairs
 
 

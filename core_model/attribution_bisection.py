@@ -22,6 +22,7 @@ if TYPE_CHECKING:
 
 FIRST = 7  # even points to begin with, both ends among them
 MOST_STEPS = 400  # gradients of one text
+SMALLEST = 2.0**-20  # share of the way; a float32 cannot tell the ends of a much shorter stretch apart
 # What a word's scores by two rules differ by counts half: the spline is far better than the straight lines it is held
 # against. `benchmarks.explain` shows the single word's error that this leaves.
 OF_A_WORD = 0.5
@@ -118,5 +119,7 @@ def _more(way: Way | None, of_words: np.ndarray, tolerance: float, most: int) ->
     doubts = way.doubts(of_words)
     if doubts.sum() <= tolerance:
         return np.zeros(0)
-    middles = ((way.shares[1:] + way.shares[:-1]) / 2)[doubts >= doubts.max() / 2]
+    doubts = np.where(np.diff(way.shares) > SMALLEST, doubts, 0.0)
+    chosen = (doubts > 0) & (doubts >= doubts.max() / 2)
+    middles = ((way.shares[1:] + way.shares[:-1]) / 2)[chosen]
     return middles if len(way.shares) + len(middles) <= most else np.zeros(0)

@@ -1,4 +1,4 @@
-"""`aboveboard explain`: which words made the model say so, in the terminal and as a page."""
+"""`aboveboard explain`: which words made the model say so, or write so, in the terminal and as a page."""
 
 from __future__ import annotations
 
@@ -26,6 +26,20 @@ BAR = 20  # characters of the longest bar
 @click.option("--pair", "pairs", multiple=True, metavar="TEXT", help="Second text of each, for models of pairs.")
 @click.option("--label", metavar="NAME", help="Label to explain. Default: what the model predicts.")
 @click.option(
+    "--target",
+    "written",
+    multiple=True,
+    metavar="TEXT",
+    help="Of a model that writes: the answer to explain, one for each text. Default: what the model writes.",
+)
+@click.option(
+    "--max-new-tokens",
+    type=click.IntRange(min=1),
+    default=None,
+    metavar="N",
+    help="Of a model that writes: tokens that are written and explained at most.  [default: 20]",
+)
+@click.option(
     "--method",
     default="integrated-gradients",
     show_default=True,
@@ -44,6 +58,8 @@ def explain(
     texts: tuple[str, ...],
     pairs: tuple[str, ...],
     label: str | None,
+    written: tuple[str, ...],
+    max_new_tokens: int | None,
     method: str,
     seed: int,
     attention: bool,
@@ -51,10 +67,10 @@ def explain(
     out: Path | None,
     as_json: bool,
 ) -> int:
-    """Show which words made the model say so.
+    """Show which words made the model say so, or write so.
 
-    Scores say what each word adds to the probability of the label. Whether a method is faithful on this model, the
-    audit `explainability` tells.
+    Scores say what each word adds to the probability of the label; where the model writes, to the log-probability of
+    what it wrote, also token by token. Whether a method is faithful on this model, the audit `explainability` tells.
 
     \b
     Examples:
@@ -62,9 +78,12 @@ def explain(
       aboveboard explain ./checkpoint --text "..." --method occlusion --out why.html
       aboveboard explain ./checkpoint --text "..." --label positive --json
       aboveboard explain ./checkpoint --text "..." --attention --attention-head 3.5 --out why.html
+      aboveboard explain ./translator --text "The doctor left." --out why.html
+      aboveboard explain ./writer --text "The doctor said that" --target "she was tired"
     """  # fmt: skip
     import numpy as np
 
+    from audit.subject import GENERATORS
     from core_model.attribution import attribute, refuse
     from core_model.checkpoint import open_checkpoint
     from core_model.errors import OptionUnfit, TaskUnfit
@@ -81,10 +100,26 @@ def explain(
     if pairs and len(pairs) != len(texts):
         raise OptionUnfit(f"{len(texts)} --text, but {len(pairs)} --pair", mend="give each text its pair, or none")
     opened = open_checkpoint(checkpoint)
+    if opened.task in GENERATORS:
+        unfit = {"--label": label, "--pair": pairs, "--attention": attention, "--attention-head": head}
+        if (flag := next((name for name, value in unfit.items() if value), None)) is not None:
+            raise OptionUnfit(
+                f"{flag} is of models that choose a label, and {opened.name} writes text", mend="--target"
+            )
+        from audit.commands.explain_writing import show_writing
+
+        return show_writing(
+            opened, texts, written, method=method, max_new_tokens=max_new_tokens, out=out, as_json=as_json
+        )
     if opened.task is not Task.CLASSIFICATION:
         raise TaskUnfit(
-            f"{opened.name} does {opened.task.value}; words are explained for classification",
-            mend="a checkpoint with a classification head",
+            f"{opened.name} does {opened.task.value}; words are explained for labels and for what a model writes",
+            mend="a checkpoint with a classification head, or one that writes text",
+        )
+    if written or max_new_tokens is not None:
+        flag = "--target" if written else "--max-new-tokens"
+        raise OptionUnfit(
+            f"{flag} is of models that write text, and {opened.name} chooses a label", mend="--label NAME"
         )
     predictor = Predictor(opened)
     second = list(pairs) or None
@@ -159,11 +194,7 @@ def as_object(
                 "predicted": answer,
                 "label": opened.labels[one.target],
                 "probability": one.score,
-                "words": [
-                    {"word": word, "in": "pair" if span[0] else "text", "start": span[1], "end": span[2],
-                     "score": float(score)}
-                    for word, span, score in zip(one.words, one.worded.spans, one.scores, strict=True)
-                ],
+                "words": words_as_objects(one),
                 "not_given_to_words": one.rest,
                 "completeness_error": one.completeness_error,
                 "steps": one.steps,
@@ -175,18 +206,35 @@ def as_object(
 
 
 def print_in_terminal(found: Sequence[Attribution], answers: Sequence[str], labels: Sequence[str]) -> None:
-    """Words in reading order, each with its score and a bar; text of strangers is made visible first."""
-    from audit.concerns.explainability.heat_map import quality_of, scale_of, signed
+    """What is explained of each text, then its words."""
     from reports.text import terminal_text
 
     for one, answer in zip(found, answers, strict=True):
         asked = labels[one.target]
         other = "" if asked == answer else f" (the model says {terminal_text(answer, longest=80)})"
         click.echo(f"{terminal_text(asked, longest=80)}: probability {one.score:.3f}{other}, by {one.method}")
-        largest = scale_of(one)
-        for word, score in zip(one.words, one.scores, strict=True):
-            length = round(BAR * abs(float(score)) / largest)
-            bar = ("+" if score > 0 else "-") * length
-            click.echo(f"  {signed(float(score)):>9} {bar:<{BAR}} {terminal_text(word, longest=80)}")
-        if quality_of(one):
-            click.echo(f"  {quality_of(one)}")
+        print_words(one)
+
+
+def print_words(one: Attribution, tolerance: float | None = None) -> None:
+    """Words in reading order, each with its score and a bar; text of strangers is made visible first."""
+    from audit.concerns.explainability.heat_map import quality_of, scale_of, signed
+    from core_model.attribution import TOLERANCE
+    from reports.text import terminal_text
+
+    largest = scale_of(one)
+    for word, score in zip(one.words, one.scores, strict=True):
+        length = round(BAR * abs(float(score)) / largest)
+        bar = ("+" if score > 0 else "-") * length
+        click.echo(f"  {signed(float(score)):>9} {bar:<{BAR}} {terminal_text(word, longest=80)}")
+    quality = quality_of(one, TOLERANCE if tolerance is None else tolerance)
+    if quality:
+        click.echo(f"  {quality}")
+
+
+def words_as_objects(one: Attribution) -> list[dict[str, Any]]:
+    """Each word with its place in the text and its score."""
+    return [
+        {"word": word, "in": "pair" if span[0] else "text", "start": span[1], "end": span[2], "score": float(score)}
+        for word, span, score in zip(one.words, one.worded.spans, one.scores, strict=True)
+    ]

@@ -17,7 +17,9 @@ from audit.concerns.explainability.heat_map import heat_map_html, level_of, qual
 from core_model.attribution import Attribution
 from core_model.attribution_words import Worded
 from core_model.errors import OptionUnfit
+from core_model.tasks import Task
 from tests.audit.concerns.explainability_subjects import SHORTCUT, write_shortcut_checkpoint
+from tests.audit.task_checkpoints import write_task_checkpoint
 from tests.reports.hostile import ATTACKS
 
 
@@ -179,3 +181,57 @@ def test_a_head_that_is_not_there_is_refused_with_those_that_are(shortcut, tmp_p
 def test_attention_without_a_page_to_draw_it_on_is_refused(shortcut, capsys):
     with pytest.raises(OptionUnfit, match="no --out"):
         run(capsys, shortcut, "--text", "a dog", "--attention")
+
+
+@pytest.fixture(scope="module")
+def translator(tmp_path_factory):
+    return str(write_task_checkpoint(tmp_path_factory.mktemp("translator"), Task.TRANSLATION, steps=5))
+
+
+@pytest.fixture(scope="module")
+def writer(tmp_path_factory):
+    return str(write_task_checkpoint(tmp_path_factory.mktemp("writer"), Task.LANGUAGE_MODELING))
+
+
+def test_what_a_model_writes_is_explained_as_a_whole_and_token_by_token(translator, capsys, tmp_path):
+    page = tmp_path / "why.html"
+    arguments = ["--text", "the dog sees the cat", "--max-new-tokens", "3", "--out", str(page), "--json"]
+    [found] = json.loads(run(capsys, translator, *arguments))["texts"]
+    assert found["answer_is"] == "written by the model" and len(found["tokens"]) <= 3
+    assert [word["word"] for word in found["words"]] == ["the", "dog", "sees", "the", "cat"]
+    by_token = np.array([token["scores"] for token in found["tokens"]])
+    np.testing.assert_allclose(by_token.sum(axis=0), [word["score"] for word in found["words"]], atol=1e-9)
+    log_p = sum(token["log_probability"] for token in found["tokens"])
+    assert found["log_probability"] == pytest.approx(log_p) and log_p < 0
+    text = page.read_text(encoding="utf-8")
+    assert text.count("<svg") == 1 and text.count("<summary>Table</summary>") == 1 and "<script" not in text
+    assert "log-probability of what was written, in nats" in text
+
+
+def test_a_given_continuation_is_explained_in_the_terminal(writer, capsys):
+    shown = run(capsys, writer, "--text", "the dog sees", "--target", "the \x1b[31mcat", "--method", "occlusion")
+    assert "log-probability" in shown.splitlines()[0] and "by occlusion" in shown.splitlines()[0]
+    assert "token by token" in shown and "\x1b" not in shown
+
+
+@pytest.mark.parametrize(
+    ("arguments", "message"),
+    [
+        (["--method", "attention-rollout"], "explains classes"),
+        (["--method", "lrp"], "not offered"),
+        (["--label", "positive"], "--label is of models that choose a label"),
+        (["--target", "a", "--target", "b"], "1 --text, but 2 --target"),
+        (["--target", "cat", "--max-new-tokens", "3"], "--max-new-tokens limits"),
+        (["--target", "cat " * 500], "the model can be asked of"),
+    ],
+)
+def test_bad_input_to_a_writer_is_a_letter_with_the_mend(writer, arguments, message):
+    with pytest.raises(OptionUnfit, match=message) as refused:
+        explain.main(args=[writer, "--text", "the dog sees", *arguments], standalone_mode=False)
+    assert refused.value.exit_code == 2 and refused.value.mend
+
+
+def test_a_target_for_a_classifier_is_refused_with_the_flag_that_it_has(shortcut):
+    with pytest.raises(OptionUnfit, match="--target is of models that write text") as refused:
+        explain.main(args=[shortcut, "--text", "a film", "--target", "b"], standalone_mode=False)
+    assert "--label" in refused.value.mend

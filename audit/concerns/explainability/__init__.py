@@ -8,6 +8,8 @@ What it measures  Which words made the model say so, by integrated gradients, in
                   methods; where each attention head looks. And the words that move the answers most, identity terms
                   among them, with the proof: how many answers change when the word is deleted, or becomes its
                   counterpart.
+                  Of a model that writes: which words of the prompt or source made it write its answer, by integrated
+                  gradients and occlusion, on the same trials, in log-probability of the answer per token of it.
 How to read it    Comprehensiveness alone says little, for deleting any words hurts: read the difference to the random
                   order. Where its interval holds 0, the method is not shown to be faithful on this model, and its
                   pictures are decoration. A rank correlation near 0 with the shuffled copy is as it should be. Methods
@@ -60,9 +62,12 @@ from audit.concerns.explainability.stability import (
     completeness_metrics,
     stability_metrics,
 )
+from audit.concerns.explainability.without_gradients import evidence_without_gradients
+from audit.concerns.explainability.writing import planned_writing_passes, writing_evidence
 from audit.evidence import Limit, metric
 from audit.plugin import Concern, Evidence, Need, Options, Size, audit
 from audit.statistics import Estimate
+from audit.subject import GENERATORS
 from core_model.attribution import (
     EVEN_STEPS,
     METHODS,
@@ -82,6 +87,7 @@ from core_model.attribution_path import EmbeddingPath
 from core_model.attribution_trials import randomized
 from core_model.attribution_words import split_words
 from core_model.errors import BadInput
+from core_model.prediction import Predictor
 from core_model.tasks import Task
 
 if TYPE_CHECKING:
@@ -100,7 +106,10 @@ class ExplainabilityOptions(Options):
         description="attribution methods on trial beside integrated-gradients, which always is",
     )
     tolerance: float = Field(
-        TOLERANCE, gt=0, lt=1, description="completeness error above which a row gets more steps, probability"
+        TOLERANCE,
+        gt=0,
+        lt=1,
+        description="completeness error from which a row gets more steps, probability (or nats a written token)",
     )
     stability_rows: int = Field(
         15, ge=2, description="of those rows, how many are held to infidelity and sensitivity, which cost most"
@@ -109,6 +118,13 @@ class ExplainabilityOptions(Options):
         4, ge=0, description="stages of the layer-by-layer randomization, from the head to the embeddings; 0: none"
     )
     top_words: int = Field(10, ge=0, le=100, description="influential words that are shown and deleted")
+    written_rows: int = Field(30, ge=2, description="of a model that writes: rows that are explained, drawn at random")
+    answer_tokens: int = Field(
+        12,
+        ge=1,
+        le=200,
+        description="of a model that writes: tokens of each answer that are written and explained",
+    )
     words: tuple[str, ...] = Field(
         (), description="words looked at whatever their influence, such as names of groups; none by default"
     )
@@ -138,6 +154,8 @@ class ExplainabilityOptions(Options):
 
 def planned_passes(size: Size, options: ExplainabilityOptions) -> Mapping[str, int]:
     """Rows through the model: gradients count as one pass each; words of a row are taken to be 25."""
+    if size.task in GENERATORS:
+        return planned_writing_passes(size.rows, options)
     rows, stable = min(size.rows, options.rows), min(size.rows, options.rows, options.stability_rows)
     rankings = len(options.methods) + 2
     deletions = rows * (1 + 2 * len(SHARES) * rankings)
@@ -160,30 +178,37 @@ def planned_passes(size: Size, options: ExplainabilityOptions) -> Mapping[str, i
 
 @audit(
     concern=Concern.EXPLAINABILITY,
-    needs={Need.GRADIENTS},
-    uses={Need.LABELS, Need.GROUPS},
-    tasks={Task.CLASSIFICATION},
+    uses={Need.LABELS, Need.GROUPS, Need.GRADIENTS},
+    tasks={Task.CLASSIFICATION, *GENERATORS},
     forward_passes=planned_passes,
     profiles={
         "quick": {
             "rows": 30,
+            "written_rows": 10,
             "stability_rows": 5,
             "cascade_stages": 2,
             "top_words": 5,
             "deletion_rows": 50,
             "resamples": 1000,
         },
-        "full": {"rows": 500, "stability_rows": 50, "top_words": 20, "deletion_rows": 300},
+        "full": {"rows": 500, "written_rows": 100, "stability_rows": 50, "top_words": 20, "deletion_rows": 300},
     },
 )
 def explainability(subject: Subject, options: ExplainabilityOptions, random: np.random.Generator) -> Evidence:
     """Explanations on trial against chance, and the words that the model leans on."""
+    limit = Limit(0.0, "an explanation has to beat a random order, default of this audit")
+    if subject.task in GENERATORS:
+        return writing_evidence(
+            subject, random, limit=limit, rows=options.written_rows, answer_tokens=options.answer_tokens,
+            tolerance=options.tolerance, resamples=options.resamples,
+        ) or nothing_to_rank(limit)  # fmt: skip
+    if not (subject.has(Need.GRADIENTS) and isinstance(subject.predictor, Predictor)):
+        return evidence_without_gradients(subject, options, random, limit) or nothing_to_rank(limit)
     children = random.spawn(11)
     sample_random, shapley_random, order_random, weights_random, trial_random = children[:5]
     copy_random, agreement_random, completeness_random, stability_random, word_random = children[5:10]
     cascade_random = children[10]
 
-    limit = Limit(0.0, "an explanation has to beat a random order, default of this audit")
     sample = sample_rows(subject, options.rows, sample_random)
     if sample is None:
         return nothing_to_rank(limit)

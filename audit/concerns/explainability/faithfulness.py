@@ -10,7 +10,7 @@ Source: DeYoung et al. 2020 (ERASER), arXiv:1911.03429, section 4.1; Adebayo et 
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from math import ceil
 from typing import TYPE_CHECKING
@@ -30,12 +30,25 @@ SHARES = (0.01, 0.05, 0.10, 0.20, 0.50)  # of a row's words: ERASER's bins
 RANDOM, RANDOM_WEIGHTS = "random order", "integrated-gradients, shuffled weights"
 ERASER, ADEBAYO = "DeYoung et al. 2020, arXiv:1911.03429", "Adebayo et al. 2018, arXiv:1810.03292"
 PROBABILITY = "probability"
+Variant = tuple[str, str | None]
 FEWEST_WORDS = 3  # a rank correlation of two words is always -1 or 1
+
+
+@dataclass(frozen=True)
+class Watched:
+    """What is lost when words go: its unit, its name in a definition, and its bounds where they are known."""
+
+    unit: str
+    name: str
+    bounds: tuple[float, float] | None = None
+
+
+OF_A_CLASS = Watched(PROBABILITY, "probability of the predicted class", (-1.0, 1.0))
 
 
 @dataclass(frozen=True, eq=False)
 class Erased:
-    """What deleting words did under one ranking: (rows,) each, in probability of the predicted class."""
+    """What deleting words did under one ranking: (rows,) each, in units of what is watched."""
 
     comprehensiveness: np.ndarray
     sufficiency: np.ndarray
@@ -53,6 +66,20 @@ def erase(
         rankings: by method, for each row the places of its words, the most important first.
         targets: (rows,) the class whose probability is watched.
     """
+
+    def answers(variants: Sequence[Variant], rows: np.ndarray) -> np.ndarray:
+        texts, pairs = variants_as_texts(subject.predictor, variants)  # type: ignore[arg-type]
+        return np.asarray(subject.predict(texts, pairs).probabilities[np.arange(len(rows)), targets[rows]])
+
+    return erased_by(answers, worded, rankings)
+
+
+def erased_by(
+    answers: Callable[[Sequence[Variant], np.ndarray], np.ndarray],
+    worded: Sequence[Worded],
+    rankings: Mapping[str, Sequence[np.ndarray]],
+) -> dict[str, Erased]:
+    """The same of any score: `answers` gives it for variants (text, pair), each of the row beside it."""
     variants = [text.without([]) for text in worded]
     rows = list(range(len(worded)))
     for ranking in rankings.values():
@@ -60,9 +87,8 @@ def erase(
             for count in top_counts(len(text)):
                 variants += [text.without(order[:count]), text.only(order[:count])]
                 rows += [row, row]
-    texts, pairs = variants_as_texts(subject.predictor, variants)  # type: ignore[arg-type]
-    answers = subject.predict(texts, pairs).probabilities[np.arange(len(rows)), targets[rows]]
-    whole, after = answers[: len(worded)], answers[len(worded) :]
+    found = answers(variants, np.array(rows))
+    whole, after = found[: len(worded)], found[len(worded) :]
     lost = whole[:, None, None] - after.reshape(len(rankings), len(worded), len(SHARES), 2)
     return {
         name: Erased(*lost[place].mean(axis=1).T)  # (rows, without and only)
@@ -81,12 +107,18 @@ def random_rankings(worded: Sequence[Worded], random: np.random.Generator) -> li
 
 
 def faithfulness_metrics(
-    erased: Mapping[str, Erased], methods: Sequence[str], *, limit: Limit, resamples: int, random: np.random.Generator
+    erased: Mapping[str, Erased],
+    methods: Sequence[str],
+    *,
+    limit: Limit,
+    resamples: int,
+    random: np.random.Generator,
+    watched: Watched = OF_A_CLASS,
 ) -> list[Metric]:
     """Comprehensiveness and sufficiency of every ranking, and the paired differences of the methods against chance.
 
     Args:
-        erased: by ranking; RANDOM and RANDOM_WEIGHTS among them.
+        erased: by ranking; RANDOM among them, and RANDOM_WEIGHTS where weights can be shuffled.
         methods: the rankings on trial; the first one, the default, is held to the limit.
     """
     lines = []
@@ -94,36 +126,38 @@ def faithfulness_metrics(
         part = {"method": name}
         lines += [
             metric(
-                "comprehensiveness", _mean(erased[name].comprehensiveness, child_a, resamples), unit=PROBABILITY,
-                better="higher", slice=part, source=ERASER,
-                definition="probability of the predicted class lost when the top 1, 5, 10, 20 and 50% of the words by "
-                "this ranking are deleted, mean of the five",
+                "comprehensiveness", _mean(erased[name].comprehensiveness, child_a, resamples, watched),
+                unit=watched.unit, better="higher", slice=part, source=ERASER,
+                definition=f"{watched.name} lost when the top 1, 5, 10, 20 and 50% of the words by this ranking are "
+                "deleted, mean of the five",
             ),
             metric(
-                "sufficiency", _mean(erased[name].sufficiency, child_b, resamples), unit=PROBABILITY,
+                "sufficiency", _mean(erased[name].sufficiency, child_b, resamples, watched), unit=watched.unit,
                 better="lower", slice=part, source=ERASER,
-                definition="probability of the predicted class lost when only the top 1, 5, 10, 20 and 50% of the "
-                "words by this ranking are left, mean of the five",
+                definition=f"{watched.name} lost when only the top 1, 5, 10, 20 and 50% of the words by this ranking "
+                "are left, mean of the five",
             ),
         ]  # fmt: skip
     for baseline, ending, whose, source in (
         (RANDOM, "over_random", "a random order", ERASER),
         (RANDOM_WEIGHTS, "over_random_weights", "integrated gradients of the copy with shuffled weights", ADEBAYO),
     ):
+        if baseline not in erased:  # a model whose weights cannot be shuffled
+            continue
         base = erased[baseline]
         for name, (child_a, child_b) in zip(methods, _pairs_of(random, len(methods)), strict=True):
             held = limit if name == methods[0] and baseline == RANDOM else None
             lines += [
                 metric(
                     f"comprehensiveness_{ending}",
-                    _mean(erased[name].comprehensiveness - base.comprehensiveness, child_a, resamples),
-                    unit=PROBABILITY, better="higher", slice={"method": name}, limit=held, source=source,
+                    _mean(erased[name].comprehensiveness - base.comprehensiveness, child_a, resamples, watched),
+                    unit=watched.unit, better="higher", slice={"method": name}, limit=held, source=source,
                     definition=f"comprehensiveness minus that of {whose} on the same rows; 0: no better than it",
                 ),
                 metric(
                     f"sufficiency_{ending}",
-                    _mean(base.sufficiency - erased[name].sufficiency, child_b, resamples),
-                    unit=PROBABILITY, better="higher", slice={"method": name}, source=source,
+                    _mean(base.sufficiency - erased[name].sufficiency, child_b, resamples, watched),
+                    unit=watched.unit, better="higher", slice={"method": name}, source=source,
                     definition=f"sufficiency of {whose} minus that of the method on the same rows; 0: no better than "
                     "it",
                 ),
@@ -191,9 +225,10 @@ def rank_correlations(first: Sequence[np.ndarray], second: Sequence[np.ndarray])
     return np.array(found, dtype=np.float64)
 
 
-def _mean(values: np.ndarray, random: np.random.Generator, resamples: int) -> Estimate:
-    """A mean of differences of probabilities, whose bounds are known."""
-    return bootstrap_mean(np.clip(values, -1, 1), random, bounds=(-1.0, 1.0), resamples=resamples)
+def _mean(values: np.ndarray, random: np.random.Generator, resamples: int, watched: Watched) -> Estimate:
+    """A mean of differences; those of probabilities have bounds."""
+    values = values if watched.bounds is None else np.clip(values, *watched.bounds)
+    return bootstrap_mean(values, random, bounds=watched.bounds, resamples=resamples)
 
 
 def correlation(values: np.ndarray, random: np.random.Generator, resamples: int) -> Estimate:

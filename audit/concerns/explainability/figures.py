@@ -4,13 +4,13 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
-from audit.concerns.explainability.faithfulness import RANDOM
+from audit.concerns.explainability.faithfulness import OF_A_CLASS, RANDOM, Watched
 from audit.concerns.explainability.findings import faithful_methods
 from audit.concerns.explainability.influence import Influence
 from reports.record import Figure, Metric, Scalar
 
 
-def faithfulness_figure(metrics: Sequence[Metric]) -> Figure:
+def faithfulness_figure(metrics: Sequence[Metric], watched: Watched = OF_A_CLASS) -> Figure:
     """Comprehensiveness of every ranking, chance among them."""
     rows: list[dict[str, Scalar]] = [
         {"label": m.slice["method"], "value": m.value, "low": m.interval[0], "high": m.interval[1], "n": m.n}
@@ -30,7 +30,7 @@ def faithfulness_figure(metrics: Sequence[Metric]) -> Figure:
         kind="intervals",
         title="What deleting the highest-ranked words costs, by method",
         caption=f"On this model {'; '.join(said)} (paired, over the same rows); whiskers are 95% intervals.",
-        x_label="comprehensiveness: probability of the predicted class lost",
+        x_label=f"comprehensiveness: {watched.name} lost",
         y_label="ranking",
         rows=rows,
     )

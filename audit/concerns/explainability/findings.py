@@ -34,8 +34,14 @@ def faithful_methods(metrics: Sequence[Metric]) -> dict[str, bool]:
     }
 
 
-def faithfulness_findings(metrics: Sequence[Metric], default: str) -> list[Finding]:
-    """One finding for each method that does not beat a random order, and one where the shuffled copy says the same."""
+def faithfulness_findings(
+    metrics: Sequence[Metric], default: str, *, more_rows: str = "explainability.rows=500"
+) -> list[Finding]:
+    """One finding for each method that does not beat a random order, and one where the shuffled copy says the same.
+
+    Args:
+        more_rows: the option that narrows the intervals.
+    """
     faithful = faithful_methods(metrics)
     better = [name for name, holds in faithful.items() if holds]
     found = []
@@ -52,7 +58,7 @@ def faithfulness_findings(metrics: Sequence[Metric], default: str) -> list[Findi
                 id=f"explainability-not-faithful-{name}",
                 severity=grave,
                 statement=f"{name} is not shown to be faithful on this model: deleting the words that it ranks first "
-                f"costs {line.value:+.3f} more probability than deleting words at random "
+                f"costs {line.value:+.3f} more {line.unit} than deleting words at random "
                 f"({line.confidence:.0%} interval {low:+.3f} to {high:+.3f}).",
                 metrics=[
                     line.key,
@@ -60,13 +66,13 @@ def faithfulness_findings(metrics: Sequence[Metric], default: str) -> list[Findi
                     "comprehensiveness[method=random order]",
                     f"sufficiency_over_random[method={name}]",
                 ],
-                mitigation=_another_method(better),
+                mitigation=_another_method(better, more_rows),
             )
         )
-    return [*found, *_same_without_weights(metrics, better)]
+    return [*found, *_same_without_weights(metrics, better, more_rows)]
 
 
-def _same_without_weights(metrics: Sequence[Metric], better: Sequence[str]) -> list[Finding]:
+def _same_without_weights(metrics: Sequence[Metric], better: Sequence[str], more_rows: str) -> list[Finding]:
     line = next(m for m in metrics if m.name == "randomization_rank_correlation")
     if line.interval is None or line.interval[0] <= ALIKE:
         return []
@@ -77,7 +83,7 @@ def _same_without_weights(metrics: Sequence[Metric], better: Sequence[str]) -> l
             statement=f"A copy of the model with shuffled weights gives nearly the same explanations (rank correlation "
             f"{line.value:.2f}): they show the text rather than the model.",
             metrics=[line.key],
-            mitigation=_another_method([name for name in better if name != line.slice["method"]]),
+            mitigation=_another_method([name for name in better if name != line.slice["method"]], more_rows),
         )
     ]
 
@@ -102,14 +108,14 @@ def completeness_findings(found: Sequence[Attribution], metrics: Sequence[Metric
     ]
 
 
-def _another_method(better: Sequence[str]) -> Mitigation:
+def _another_method(better: Sequence[str], more_rows: str = "explainability.rows=500") -> Mitigation:
     if better:
         return Mitigation(
             command=f'aboveboard explain CHECKPOINT --text "..." --method {better[0]}',
             why=f"{better[0]} beats a random order on this model; show its scores instead",
         )
     return Mitigation(
-        command="aboveboard audit CHECKPOINT --data DATA --only explainability --set explainability.rows=500",
+        command=f"aboveboard audit CHECKPOINT --data DATA --only explainability --set {more_rows}",
         why="more rows narrow the interval; until a method beats a random order, show no explanation as a reason",
     )
 

@@ -21,7 +21,7 @@ from reports.numbers import number
 from reports.record import Figure
 
 LEVELS = 5
-SMALLEST_SCALE = 0.001  # probability: where no word moves more, nothing is drawn as if it did
+SMALLEST_SCALE = 0.001  # probability, or nats: where no word moves more, nothing is drawn as if it did
 FAINTEST = 0.05  # scores below this share of the text's largest are left plain
 _GREEN, _RED = (27, 120, 55), (178, 24, 43)  # apart in brightness of underline too; see the dashes
 
@@ -41,8 +41,7 @@ class Drawn:
 class View:
     """One text of the page: (class, words) in order, and its table."""
 
-    label: str
-    probability: str
+    heading: str
     parts: list[tuple[str, str]]
     note: str
     rows: list[tuple[str, str]]
@@ -50,7 +49,13 @@ class View:
 
 
 def heat_map_html(
-    found: Sequence[Attribution], *, name: str, labels: Sequence[str], figures: Sequence[Sequence[Figure]] = ()
+    found: Sequence[Attribution],
+    *,
+    name: str,
+    labels: Sequence[str] = (),
+    answers: Sequence[str] = (),
+    figures: Sequence[Sequence[Figure]] = (),
+    tolerance: float = TOLERANCE,
 ) -> str:
     """The page of some explained texts; the same scores give the same bytes.
 
@@ -58,6 +63,8 @@ def heat_map_html(
         found: explained by one method.
         name: what the checkpoint is called.
         labels: names of the classes.
+        answers: (texts,) what was written, of a model that writes; the scores are then log-probabilities.
+        tolerance: completeness error of a text, or of a token that was written, from which the page says so.
         figures: of each text, such as its attention; drawn below its table, each with a table of its own.
     """
     style = _style()
@@ -68,10 +75,22 @@ def heat_map_html(
         style=Markup(style),  # noqa: S704 - our own, made of numbers below
         name=name,
         method=found[0].method if found else "",
-        views=[_view(one, labels, figures[place] if figures else ()) for place, one in enumerate(found)],
+        views=[
+            _view(one, heading_of(one, labels, answers[place] if answers else None), figures[place] if figures else (),
+                  tolerance)
+            for place, one in enumerate(found)
+        ],
         signless=bool(found) and found[0].method in WITHOUT_SIGN,
+        writes=bool(answers),
     )  # fmt: skip
     return page + "\n"
+
+
+def heading_of(one: Attribution, labels: Sequence[str], answer: str | None) -> str:
+    """What is explained of a text, and how probable the model holds it."""
+    if answer is None:
+        return f"{labels[one.target]}, probability {number(one.score, decimals=3)}"
+    return f"\u201c{answer}\u201d, log-probability {number(one.score, decimals=2)} nats"
 
 
 def level_of(score: float, largest: float) -> str:
@@ -87,7 +106,7 @@ def scale_of(one: Attribution) -> float:
     return max(SMALLEST_SCALE, float(abs(one.scores).max(initial=0.0)))
 
 
-def _view(one: Attribution, labels: Sequence[str], figures: Sequence[Figure]) -> View:
+def _view(one: Attribution, heading: str, figures: Sequence[Figure], tolerance: float) -> View:
     largest = scale_of(one)
     parts: list[tuple[str, str]] = []
     for which, text in enumerate((one.worded.text, one.worded.pair)):
@@ -102,10 +121,9 @@ def _view(one: Attribution, labels: Sequence[str], figures: Sequence[Figure]) ->
                 at = end
         parts.append(("", text[at:]))
     return View(
-        label=labels[one.target],
-        probability=number(one.score, decimals=3),
+        heading=heading,
         parts=[part for part in parts if part[1]],
-        note=quality_of(one),
+        note=quality_of(one, tolerance),
         rows=[(word, signed(float(score))) for word, score in zip(one.words, one.scores, strict=True)],
         figures=[_drawn(figure) for figure in figures],
     )
@@ -116,17 +134,17 @@ def _drawn(figure: Figure) -> Drawn:
         title=figure.title,
         caption=figure.caption,
         svg=Markup(draw(figure)),  # noqa: S704 - rebuilt from known elements, its labels cleaned
-        columns=[figure.y_label, figure.x_label, "share"],
+        columns=[figure.y_label, figure.x_label, "value"],
         rows=[(str(row["y"]), str(row["x"]), number(row["value"])) for row in figure.rows],  # type: ignore[arg-type]
     )
 
 
-def quality_of(one: Attribution) -> str:
+def quality_of(one: Attribution, tolerance: float = TOLERANCE) -> str:
     """What the method knows of its own error, in a sentence; empty where it knows nothing."""
     if one.completeness_error is None or one.steps is None:
         return ""
     error = f"a completeness error of {number(one.completeness_error)} ({one.steps} steps)"
-    if one.completeness_error > TOLERANCE:
+    if one.completeness_error > tolerance:
         return f"The scores do not add up ({error}): the model jumps between two steps. Try --method occlusion."
     return f"The scores sum to what the words change, up to {error}."
 

@@ -21,20 +21,22 @@ NEIGHBOURS = 4  # noisy copies for sensitivity; each costs eight gradients
 RADIUS = 0.1  # of the noise, as a share of the embeddings' root mean square
 
 
-def completeness_metrics(found: Sequence[Attribution], *, resamples: int, random: np.random.Generator) -> list[Metric]:
+def completeness_metrics(
+    found: Sequence[Attribution], *, resamples: int, random: np.random.Generator, unit: str = PROBABILITY
+) -> list[Metric]:
     """How far the scores of integrated gradients miss what they should sum to."""
     errors = np.array([a.completeness_error for a in found], dtype=np.float64)
-    what = "size of (sum of a row's scores minus what its probability differs from the baseline's)"
+    what = f"size of (sum of a row's scores minus what its score differs from the baseline's, {unit})"
     largest = Estimate(
         float(errors.max()), None, None, len(errors), "none", reason="a largest value of a sample has no interval"
     )
     return [
         metric(
-            "completeness_error", bootstrap_mean(errors, random, resamples=resamples), unit=PROBABILITY,
+            "completeness_error", bootstrap_mean(errors, random, resamples=resamples), unit=unit,
             better="lower", slice={"over": "mean"}, definition=f"{what}, mean over rows", source=SUNDARARAJAN,
         ),
         metric(
-            "completeness_error", largest, unit=PROBABILITY, better="lower", slice={"over": "largest"},
+            "completeness_error", largest, unit=unit, better="lower", slice={"over": "largest"},
             definition=f"{what}, the largest of the rows", source=SUNDARARAJAN,
         ),
     ]  # fmt: skip

@@ -234,3 +234,43 @@ def test_the_mend_for_an_identity_term_is_the_swap_that_train_makes_and_for_anot
 
     assert "--data TRAIN_FILE --text-column t --augment identity-swap" in _mend("muslims", "--text-column t").command
     assert "augmented.jsonl" in _mend("cleaning", "--text-column t").command
+
+
+def test_a_model_without_gradients_is_explained_by_occlusion_and_says_what_it_cannot_give():
+    """Planted: an exported model is a predictor without a torch model behind it; one word decides its answers."""
+    from tests.factories import stub_subject
+
+    texts, holds = texts_with_shortcut(60, seed=3)
+    subject = stub_subject(
+        texts=texts, targets=holds.tolist(), answer=lambda text: (0.1, 0.9) if SHORTCUT in text.split() else (0.8, 0.2)
+    )
+    found = explainability(subject, OPTIONS.model_copy(update={"identity_words": 0}), np.random.default_rng(0))
+    line = the(found, "comprehensiveness_over_random", method="occlusion")
+    assert line.interval[0] > 0 and line.verdict is Verdict.PASS
+    assert the(found, "deletion_flip_rate", word=SHORTCUT).value > 0.9
+    for name, part in (
+        ("comprehensiveness_over_random", {"method": "integrated-gradients"}),
+        ("infidelity", {"method": "integrated-gradients"}),
+        ("completeness_error", {"over": "mean"}),
+    ):
+        absent = the(found, name, **part)
+        assert absent.value is None and "no gradients" in absent.reason and "safetensors" in absent.reason
+    assert "no gradients" in found.notes[1]
+
+
+def test_a_class_that_is_never_predicted_is_named_and_the_others_are_explained(checkpoint):
+    """Planted: the head's bias lets one label never win."""
+    import torch
+
+    subject = subject_of(checkpoint, ["a good film", "the bad king", "a dog saw it"], [0, 1, 0])
+    with torch.no_grad():
+        subject.predictor.forward.model.classifier.bias.copy_(torch.tensor([9.0, -9.0]))
+    found = explainability(subject, OPTIONS.model_copy(update={"rows": 3}), np.random.default_rng(0))
+    assert any("Never predicted, so never explained: positive" in note for note in found.notes)
+    assert the(found, "comprehensiveness", method="occlusion").n == 3
+
+
+def test_texts_longer_than_the_model_are_cut_and_counted(checkpoint):
+    subject = subject_of(checkpoint, ["good film " * 60, "a dog saw it", "the bad king"], [0, 1, 0])
+    found = explainability(subject, OPTIONS.model_copy(update={"rows": 3}), np.random.default_rng(0))
+    assert any("1 texts were longer than the model takes" in note for note in found.notes)

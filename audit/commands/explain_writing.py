@@ -1,0 +1,137 @@
+"""`aboveboard explain` of a model that writes: which words of the prompt or source made it write which token?"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import click
+
+from audit.commands.arguments import print_json
+from audit.commands.explain import print_words, words_as_objects
+
+if TYPE_CHECKING:
+    from core_model.attribution_writing import Written
+    from core_model.checkpoint import Checkpoint
+
+NEW_TOKENS = 20  # each costs an attribution of its own
+CAUSES = 3  # words that the terminal names for a token
+
+
+def show_writing(
+    opened: Checkpoint,
+    texts: Sequence[str],
+    targets: Sequence[str],
+    *,
+    method: str,
+    max_new_tokens: int | None,
+    out: Path | None,
+    as_json: bool,
+) -> int:
+    """Explain what the model writes for each text, or the targets in its place."""
+    from core_model.attribution_writing import explain_writing, refuse_writing
+    from core_model.attribution_writing_path import given_answers, written_answers
+    from core_model.errors import OptionUnfit
+    from core_model.prediction import Predictor
+
+    refuse_writing(method)
+    if targets and len(targets) != len(texts):
+        raise OptionUnfit(
+            f"{len(texts)} --text, but {len(targets)} --target", mend="give each text its target, or none"
+        )
+    if targets and max_new_tokens is not None:
+        raise OptionUnfit("--max-new-tokens limits what the model writes, and --target says it", mend="leave one out")
+    predictor = Predictor(opened)
+    if targets:
+        answers = given_answers(predictor, texts, targets)
+    else:
+        answers = written_answers(predictor, texts, max_new_tokens=max_new_tokens or _limit(opened))
+    found = explain_writing(predictor, texts, answers, method=method)
+    if out is not None:
+        _write_page(found, opened.name, out)
+    if as_json:
+        print_json(as_object(found, opened, method=method, given=bool(targets), out=out))
+    else:
+        print_in_terminal(found)
+        if out is not None:
+            click.echo(f"page: {out}")
+    return 0
+
+
+def _limit(opened: Checkpoint) -> int:
+    """Half of a small model's positions stay for the prompt."""
+    return max(1, min(NEW_TOKENS, opened.max_length // 2))
+
+
+def _write_page(found: Sequence[Written], name: str, out: Path) -> None:
+    from audit.concerns.explainability.heat_map import heat_map_html
+    from audit.concerns.explainability.writing_pictures import token_picture
+    from core_model.files import write_atomically
+
+    pictures = [
+        [picture] if (picture := token_picture(one, name=f"text-{place}")) else []
+        for place, one in enumerate(found, start=1)
+    ]
+    page = heat_map_html(
+        [one.whole for one in found], name=name, answers=[one.answer.text for one in found], figures=pictures,
+        tolerance=_tolerance(found),
+    )  # fmt: skip
+    write_atomically(out, page)
+
+
+def _tolerance(found: Sequence[Written]) -> float:
+    """What the tokens of the longest answer may miss together."""
+    from core_model.attribution_writing import TOLERANCE
+
+    return TOLERANCE * max(len(one.answer.ids) for one in found)
+
+
+def as_object(
+    found: Sequence[Written], opened: Checkpoint, *, method: str, given: bool, out: Path | None
+) -> dict[str, Any]:
+    """What `--json` prints."""
+    return {
+        "checkpoint": {"name": opened.name, "sha256": opened.sha256},
+        "method": method,
+        "texts": [
+            {
+                "text": one.whole.worded.text,
+                "answer": one.answer.text,
+                "answer_is": "given" if given else "written by the model",
+                "log_probability": one.whole.score,
+                "words": words_as_objects(one.whole),
+                "tokens": [
+                    {"token": token, "log_probability": float(log_p), "scores": [float(score) for score in scores]}
+                    for token, log_p, scores in zip(
+                        one.answer.tokens, one.log_probabilities, one.by_token.T, strict=True
+                    )
+                ],
+                "not_given_to_words": one.whole.rest,
+                "completeness_error": one.whole.completeness_error,
+                "steps": one.whole.steps,
+            }
+            for one in found
+        ],
+        "page": None if out is None else str(out),
+    }
+
+
+def print_in_terminal(found: Sequence[Written]) -> None:
+    """The words of each text, then the tokens that were written, each with the words that speak for it most."""
+    from audit.concerns.explainability.heat_map import signed
+    from reports.text import terminal_text
+
+    for one in found:
+        written = terminal_text(one.answer.text, longest=200)
+        click.echo(f'"{written}": log-probability {one.whole.score:.2f} nats, by {one.whole.method}')
+        print_words(one.whole, _tolerance([one]))
+        click.echo("  token by token, with the words that speak for it most:")
+        for place, token in enumerate(one.answer.tokens):
+            scores = one.by_token[:, place]
+            most = [int(word) for word in (-scores).argsort(kind="stable")[:CAUSES] if scores[word] > 0]
+            causes = ", ".join(
+                f"{terminal_text(one.whole.words[word], longest=40)} {signed(float(scores[word]))}" for word in most
+            )
+            shown = terminal_text(token, longest=40)
+            click.echo(f"  {one.log_probabilities[place]:>9.3f} {shown:<{20}} {causes}")
