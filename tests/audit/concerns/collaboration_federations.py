@@ -22,7 +22,7 @@ from tests.federated.world import folder as world
 
 FLIPPED = "site 3"
 SITES = 4
-LEARNS = ("--rounds", "2", "--local-epochs", "4", "--learning-rate", "2e-2", "--batch-size", "15", "--seed", "3")
+LEARNS = ("--rounds", "2", "--local-epochs", "4", "--learning-rate", "3e-2", "--batch-size", "30", "--seed", "3")
 WIDER = 12.0  # times the spread of a large model's first weights: so small a one then learns in a few steps
 COMPARED = ("--keep-updates", "--with-solo", "--with-pooled")
 
@@ -64,7 +64,7 @@ def base() -> Path:
         if tensor.dim() == 2:
             tensor.mul_(WIDER)
     save_file(weights, made / "wide" / "model.safetensors", {"format": "pt"})
-    options = TrainingOptions(epochs=5, batch_size=20, learning_rate=2e-2, warmup_steps=0)
+    options = TrainingOptions(epochs=5, batch_size=25, learning_rate=3e-2, warmup_steps=0)
     learnt = opened(rows("base", count=200, seed=7, flipped=False))
     return train(options, base=open_checkpoint(made / "wide"), data=learnt, out=made / "base").path
 
