@@ -21,7 +21,7 @@ if TYPE_CHECKING:
     from federated.record import FederatedRecord
 
 # What must be equal, or two trainings had different means.
-BUDGET = ("seed", "epochs", "max_steps", "batch_size", "learning_rate", "max_length", "adapters")
+BUDGET = ("seed", "epochs", "max_steps", "batch_size", "learning_rate", "max_length", "adapters", "freeze")
 
 
 class Unfit(Exception):
@@ -130,7 +130,7 @@ def _faults(record: FederatedRecord, made: Mapping[str, Any], *, pooled: bool, r
     if (made.get("base") or {}).get("sha256") != record.base.get("sha256"):
         yield "began from another base than the federation"
     for option, expected in _budget(record, pooled=pooled).items():
-        found = (made.get("options") or {}).get(option)
+        found = (made.get("options") or {}).get(option, expected)  # an option that came later is not in every record
         if found != expected:
             yield f"was trained with {option} = {found}, where the federation's means are {option} = {expected}"
     learnt_from = (made.get("data") or {}).get("rows")
