@@ -134,4 +134,4 @@ def print_in_terminal(found: Sequence[Written]) -> None:
                 f"{terminal_text(one.whole.words[word], longest=40)} {signed(float(scores[word]))}" for word in most
             )
             shown = terminal_text(token, longest=40)
-            click.echo(f"  {one.log_probabilities[place]:>9.3f} {shown:<{20}} {causes}")
+            click.echo(f"  {one.log_probabilities[place]:>9.3f} {shown:<20} {causes}".rstrip())

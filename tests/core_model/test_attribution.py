@@ -257,6 +257,29 @@ def test_deeplift_really_is_wrong_here(tmp_path):
     assert abs(delta.item()) > 5 * max(ours.completeness_error, 0.001)
 
 
+def test_gradcam_really_gives_no_token_a_score_and_lrp_really_has_no_rule(tmp_path):
+    """The reasons given for two more refusals."""
+    from captum.attr import LRP, LayerGradCam
+
+    checkpoint = open_loud(tmp_path)
+    model, tokenizer = checkpoint.load_model(), checkpoint.load_tokenizer()
+    ids = tokenizer(TEXT, return_tensors="pt")["input_ids"]
+
+    class Logits(torch.nn.Module):
+        def __init__(self):
+            super().__init__()
+            self.model = model
+
+        def forward(self, ids):
+            return self.model(input_ids=ids).logits
+
+    logits = Logits()
+    found = LayerGradCam(lambda ids: logits(ids)[:, 1], model.bert.encoder.layer[-1].output).attribute(ids)
+    assert found.shape[1] == 1 and found.shape[-1] == model.config.hidden_size and ids.shape[1] > 1
+    with pytest.raises(TypeError, match="rule"):
+        LRP(logits).attribute(ids, target=1)
+
+
 def test_pairs_are_explained_as_one_list_of_words(tmp_path):
     predictor = Predictor(open_loud(tmp_path))
     for method in METHODS:

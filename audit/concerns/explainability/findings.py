@@ -121,12 +121,12 @@ def _another_method(better: Sequence[str], more_rows: str = "explainability.rows
 
 
 def leaning_findings(found: Sequence[Influence], subject: Subject) -> list[Finding]:
-    """One finding for each word that decides answers without a reason in the data, strongest first."""
+    """One finding for each word that decides answers without a reason in the data: identity terms first."""
     columns = f"--text-column {shlex.quote(subject.data.text_column)}"
     if subject.data.label_column:
         columns += f" --label-column {shlex.quote(subject.data.label_column)}"
     findings = []
-    for one in found:
+    for one in sorted(found, key=lambda one: one.swapped is None):  # a stable sort: then the strongest first
         if not one.spurious_candidate or one.flips.value is None:
             continue
         toward = subject.labels[one.toward]

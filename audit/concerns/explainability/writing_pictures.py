@@ -8,6 +8,7 @@ from core_model.attribution_writing import Written
 from reports.record import Figure
 
 MOST_WORDS, MOST_TOKENS = 60, 30  # of the map
+SPACE = "\u2423"  # in the place of a token that is nothing but a space
 
 
 def token_picture(one: Written, *, name: str) -> Figure | None:
@@ -20,7 +21,7 @@ def token_picture(one: Written, *, name: str) -> Figure | None:
     if not scores.size:
         return None
     words = [f"{place + 1} {word}" for place, word in enumerate(one.whole.words[:MOST_WORDS])]
-    tokens = [f"{place + 1} {token.strip() or token}" for place, token in enumerate(one.answer.tokens[:MOST_TOKENS])]
+    tokens = [f"{place + 1} {token.strip() or SPACE}" for place, token in enumerate(one.answer.tokens[:MOST_TOKENS])]
     word, token = np.unravel_index(int(scores.argmax()), scores.shape)
     cut = "" if scores.shape == one.by_token.shape else f" Shown: {len(words)} words, {len(tokens)} tokens."
     return Figure(

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from types import SimpleNamespace
+
 import numpy as np
 import pytest
 from pydantic import ValidationError
@@ -274,3 +276,16 @@ def test_texts_longer_than_the_model_are_cut_and_counted(checkpoint):
     subject = subject_of(checkpoint, ["good film " * 60, "a dog saw it", "the bad king"], [0, 1, 0])
     found = explainability(subject, OPTIONS.model_copy(update={"rows": 3}), np.random.default_rng(0))
     assert any("1 texts were longer than the model takes" in note for note in found.notes)
+
+
+def test_identity_terms_come_first_among_the_candidates_for_spurious_features(evidence):
+    from audit.concerns.explainability.findings import leaning_findings
+
+    def candidate(word, swapped):
+        return SimpleNamespace(
+            word=word, swapped=swapped, spurious_candidate=True, flips=SimpleNamespace(value=0.5, n=10), toward=1,
+            weakly_associated=True, bound_to=None, shown={},
+        )  # fmt: skip
+
+    found = leaning_findings([candidate("film", None), candidate("man", "gender"), candidate("dog", None)], evidence[0])
+    assert [f.id.removeprefix("explainability-leans-on-") for f in found] == ["man", "film", "dog"]
