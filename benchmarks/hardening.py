@@ -1,19 +1,21 @@
 """What the mends against attacks gain, and what they cost: each beside a plain twin, on the same rows, paired.
 
-    python -m benchmarks.hardening [--rows 800] [--attacked 80] [--layers 3] [--json]
+    python -m benchmarks.hardening [--rows 1200] [--attacked 80] [--layers 3] [--json]
 
-Twins learn from the same RedditBias comments, from the same base (the first layers of MiniLM), with the same seed and
-number of passes over the rows; they differ in one option of `aboveboard train` alone. Then every twin is attacked on
-the same held-out comments under the audit's own options. Told are: success of each attack, of the rows that are right
-before; its difference from the plain twin's, on rows that both answer rightly; the difference of accuracy under attack,
-on all attacked rows; and the price, the difference of accuracy on rows that nobody attacks. All differences are paired
-(Newcombe); below 0 is better for success, above 0 for accuracy.
+A classifier of RedditBias comments is trained (the first layers of MiniLM), and then goes on as findings advise:
+`aboveboard train --base CHECKPOINT` with one more option. Its twins see the same rows as often, with the same seed, and
+differ in that option alone; the plain twin has none. Then all are attacked on the same held-out comments under the
+audit's own options. Told are: success of each attack, of the rows that are right before; its difference from the plain
+twin's, on rows that both answer rightly; the difference of accuracy under attack, on all attacked rows; and the price,
+the difference of accuracy on rows that nobody attacks. All differences are paired (Newcombe); below 0 is better for
+success, above 0 for accuracy. A twin that is no better than the share of the larger class has learned nothing, and
+then withstands for nothing.
 
     freelb    --adversarial freelb             Zhu et al. 2020, arXiv:1909.11764
     typos     --augment typos                  Belinkov and Bisk 2018, arXiv:1711.02173
     smoothed  --augment token-dropout, rate 0.7, asked through `SmoothedClassifier`   Zeng et al. 2021, arXiv:2105.03743
 
-The smoothed twin is asked for many parts of each text; it is attacked by letters alone, on fewer rows.
+The smoothed twin is asked for many parts of each text, attacked by letters alone, and all that on fewer rows.
 """
 
 from __future__ import annotations
@@ -55,9 +57,9 @@ MENDS: dict[str, dict[str, Any]] = {
 }
 WORDS = ("deepwordbug", "pwws", "look-alikes")
 RADIUS, STEPS = 0.1, 5  # of PGD, L2: the radius that FreeLB trains at
-PASSES = 2
+SICK, MORE = {"epochs": 3, "learning_rate": 2e-4}, {"epochs": 2, "learning_rate": 1e-4}
 QUIET_ROWS = 600  # that nobody attacks: the price
-SMOOTHED_ROWS = 20
+SMOOTHED_ROWS, SMOOTHED_QUIET = 16, 150
 LOOKS = Smoothing(looks=20, choosing=8)
 
 
@@ -76,10 +78,16 @@ class Twin:
     before: dict[str, np.ndarray] = field(default_factory=dict)
     after: dict[str, np.ndarray] = field(default_factory=dict)
 
+    @property
+    def said(self) -> str:
+        """What became of it, in a line."""
+        fell = (f"{name} {int((b & ~self.after[name]).sum())} of {int(b.sum())}" for name, b in self.before.items())
+        return f"right {self.right.mean():.3f}, changed by " + ", ".join(fell)
+
 
 def main(arguments: Sequence[str] | None = None) -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--rows", type=int, default=800, help="training rows")
+    parser.add_argument("--rows", type=int, default=1200, help="training rows")
     parser.add_argument("--attacked", type=int, default=80, help="held-out rows under attack")
     parser.add_argument("--layers", type=int, default=3, help="of MiniLM's six")
     parser.add_argument("--keep", type=Path, help="folder that keeps the twins, to audit and compare them")
@@ -88,14 +96,15 @@ def main(arguments: Sequence[str] | None = None) -> None:
     try:
         with tempfile.TemporaryDirectory() as folder:
             out = given.keep or Path(folder)
-            twins = measured(out, rows=given.rows, attacked=given.attacked, layers=given.layers)
+            larger, twins = measured(out, rows=given.rows, attacked=given.attacked, layers=given.layers)
     except BadInput as error:
         parser.exit(2, f"{error}\n")
-    print_figures("hardening", figures_of(twins), given.json)
+    share = Figure("larger_class", round(larger, 3), "share of the rows that nobody attacks")
+    print_figures("hardening", [share, *figures_of(twins)], given.json)
 
 
-def measured(out: Path, *, rows: int, attacked: int, layers: int) -> dict[str, Twin]:
-    """Every twin, trained and attacked."""
+def measured(out: Path, *, rows: int, attacked: int, layers: int) -> tuple[float, dict[str, Twin]]:
+    """The share of the larger class; and every twin, trained and attacked."""
     train_file, test_file = write_redditbias(out / "data")
     columns: dict[str, Any] = {"text_column": "comment", "label_column": "label", "label_names": LABEL_NAMES}
     learned = open_table(str(train_file), **columns)
@@ -103,19 +112,29 @@ def measured(out: Path, *, rows: int, attacked: int, layers: int) -> dict[str, T
     held_out = open_table(str(test_file), **columns)
     drawn = np.random.default_rng(1).permutation(held_out.rows)
     quiet, hit = held_out.select(drawn[:QUIET_ROWS]), held_out.select(drawn[QUIET_ROWS : QUIET_ROWS + attacked])
-    base = first_layers(locate_encoder(), out / "base", layers)
+    base = trained(first_layers(locate_encoder(), out / "base", layers), learned, out / "sick", **SICK)
     twins = {}
     for name, options in MENDS.items():
         told = time.process_time()
-        asked = TrainingOptions(epochs=PASSES, learning_rate=1e-4, max_length=64, **options)
-        checkpoint = open_checkpoint(train(asked, data=learned, base=base, out=out / name).path)
-        seconds = time.process_time() - told
-        predictor = Predictor(checkpoint, device="cpu")
-        shown: Classifier = SmoothedClassifier(predictor, LOOKS) if name == "smoothed" else predictor
-        twins[name] = Twin(seconds, shown.predict(quiet.texts).predicted == quiet.targets)
-        under_attack(twins[name], shown, predictor, hit if shown is predictor else hit.select(range(SMOOTHED_ROWS)))
-        print(f"{name}: trained and attacked, {time.process_time() - told:.0f} s of CPU time", file=sys.stderr)
-    return twins
+        predictor = Predictor(trained(base, learned, out / name, **MORE, **options), device="cpu")
+        seconds, asked, hits = time.process_time() - told, quiet, hit
+        shown: Classifier = predictor
+        if name == "smoothed":
+            shown = SmoothedClassifier(predictor, LOOKS)
+            asked, hits = quiet.select(np.arange(SMOOTHED_QUIET)), hit.select(np.arange(min(attacked, SMOOTHED_ROWS)))
+        twins[name] = Twin(seconds, shown.predict(asked.texts).predicted == asked.targets)
+        under_attack(twins[name], shown, predictor, hits)
+        print(
+            f"{name}: {twins[name].said}; {time.process_time() - told:.0f} s of CPU time", file=sys.stderr, flush=True
+        )
+    larger = float(np.bincount(np.asarray(quiet.targets)).max() / quiet.rows)
+    return larger, twins
+
+
+def trained(base: Checkpoint, rows: Table, out: Path, **options: Any) -> Checkpoint:
+    """The base, trained on the rows."""
+    asked = TrainingOptions(batch_size=16, max_length=64, **options)
+    return open_checkpoint(train(asked, data=rows, base=base, out=out).path)
 
 
 def first_layers(encoder: Path, out: Path, layers: int) -> Checkpoint:
@@ -161,7 +180,8 @@ def figures_of(twins: dict[str, Twin]) -> list[Figure]:
         figures.append(Figure(f"{name}_training_seconds", round(twin.seconds, 1), "seconds of CPU time"))
         figures.append(_figure(f"{name}_accuracy", proportion(int(twin.right.sum()), len(twin.right)), "share of rows"))
         if twin is not plain:
-            figures.append(_figure(f"{name}_accuracy_change", _paired(twin.right, plain.right), "paired, the price"))
+            price = _paired(twin.right, plain.right[: len(twin.right)])
+            figures.append(_figure(f"{name}_accuracy_change", price, "paired, the price"))
         for attacked, before in twin.before.items():
             after = twin.after[attacked]
             success = proportion(int((before & ~after).sum()), int(before.sum()))
