@@ -19,12 +19,13 @@ from typing import Any
 
 from reports.errors import CatalogueUnfit, LanguageUnknown, LibraryMissing
 from reports.language import ENGLISH, Language
-from reports.text import terminal_text
+from reports.text import terminal_text, visible
 
 DOMAIN = "aboveboard"
 LANGUAGES = {"de": "de", "zh": "zh_CN"}  # what --lang says, and the folder of its catalogue
 MOST_BYTES = 4_000_000
 
+_STRING = re.compile(r'\s*(msg\w+(\[\d+\])?\s+)?"')  # a line that opens a string; each has to close it
 _PLACEHOLDER = re.compile(r"%\((\w+)\)s|%(%)")
 _COUNTS = range(201)  # for which a plural rule is tried out
 
@@ -86,6 +87,9 @@ def parse_catalogue(text: str, *, where: str) -> Language:
         where: what an error calls it.
     Raises: CatalogueUnfit with the line and the mend; LibraryMissing without Babel.
     """
+    for number, line in enumerate(text.splitlines(), start=1):
+        if (opened := _STRING.match(line)) and not re.search(r'(?<!\\)(\\\\)*"\s*$', line[opened.end() :]):
+            raise CatalogueUnfit(f"{where}, line {number}: this text has no closing quote", mend='end it with "')
     catalog = _read(text, where)
     if catalog.locale is None or not catalog.locale.language:
         raise CatalogueUnfit(
@@ -94,6 +98,8 @@ def parse_catalogue(text: str, *, where: str) -> Language:
     messages = [message for message in catalog if message.id and message.string and not message.fuzzy]
     for message in messages:
         _refuse_other_placeholders(message, where)
+        plural = not isinstance(message.string, str)
+        message.string = tuple(map(_seen, message.string)) if plural else _seen(message.string)
     translations = _compiled(catalog, where)
     return Language(
         tag=str(catalog.locale_identifier).replace("_", "-"),
@@ -133,6 +139,11 @@ def _refuse_other_placeholders(message: Any, where: str) -> None:
                 f"have the placeholders of {terminal_text(_ids(message)[-1], longest=120)!r}",
                 mend=f"use these placeholders as they are: {names}; write a percent sign as %%",
             )
+
+
+def _seen(text: str) -> str:
+    """The text without characters that the eye cannot see: they stand in it as [U+202E]."""
+    return visible(text, longest=None)
 
 
 def _ids(message: Any) -> list[str]:

@@ -65,7 +65,7 @@ def _intervals(alt: Any, rows: Rows, figure: Figure) -> Any:
     layers = [whiskers, dots]
     limits = {row["limit"] for row in rows if row.get("limit") is not None}
     if len(limits) == 1:
-        ground = alt.Chart(alt.Data(values=[{"limit": limits.pop(), "words": _("limit")}])).encode(
+        ground = alt.Chart(alt.Data(values=[{"limit": limits.pop(), "words": one_line(_("limit"))}])).encode(
             x=_measure(alt, "limit", figure.x_label, rows, columns)
         )
         rule = ground.mark_rule(color="currentColor", strokeDash=[5, 4], strokeWidth=1.2)
@@ -104,10 +104,10 @@ def _reliability(alt: Any, rows: Rows, figure: Figure) -> Any:
         .encode(x=alt.X("confidence:Q", scale=unit), y=alt.Y("accuracy:Q", scale=unit))
     )
     base = alt.Chart(alt.Data(values=rows)).encode(
-        x=alt.X("confidence:Q", scale=unit, title=_title(figure.x_label) or _("confidence"))
+        x=alt.X("confidence:Q", scale=unit, title=_title(figure.x_label) or one_line(_("confidence")))
     )
     whiskers = base.mark_rule(color=COLOURS[0], strokeWidth=2, strokeCap="round").encode(
-        y=alt.Y("low:Q", scale=unit, title=_title(figure.y_label) or _("accuracy")), y2="high:Q"
+        y=alt.Y("low:Q", scale=unit, title=_title(figure.y_label) or one_line(_("accuracy"))), y2="high:Q"
     )
     dots = base.mark_point(filled=True, color=COLOURS[0], opacity=1).encode(
         y="accuracy:Q", size=alt.Size("n:Q", title="rows", scale=alt.Scale(range=[20, 240]), legend=None)

@@ -2,7 +2,7 @@
 
 `finalize` sees each value that a template prints, so that a text which nobody thought of is made visible, cut and then
 escaped. `boxed` and `prose` do the same with elements around; a lint test holds the rest of the package to this.
-Texts of a catalogue are somebody else's, too: they are escaped before Jinja sees them. Sentences of an audit are
+Texts of a catalogue are somebody else's, too: they are escaped before Jinja takes them for markup. Sentences of an audit are
 English; a page in another language marks them so, where its catalogue has no words for exactly this sentence.
 """
 
@@ -144,8 +144,8 @@ def _marked(inside: Markup, element: str = "span") -> Markup:
 
 
 def _inert(text: str) -> str:
-    """A catalogue's text, which Jinja takes for markup: escaped, and what is hidden in it made visible."""
-    return str(escape(visible(text, longest=None)))
+    """A catalogue's text, which Jinja takes for markup: escaped."""
+    return str(escape(text))
 
 
 def drawing(svg: str) -> Markup:
