@@ -31,6 +31,7 @@ COMMANDS = {
     "attest": "Ask people what no measurement can answer, and keep their answers.",
     "review": "Decide on the rows of a review queue, and count the decisions.",
     "report": "Write a record as a report or for machines, or take it out of a report.",
+    "track": "Log a record to MLflow or TensorBoard.",
     "compare": "Compare two records, row by row where they share rows.",
     "explain": "Show which words made the model say so.",
     "scan": "Look at a folder's files before opening it: pickles, code, traps, secrets.",
