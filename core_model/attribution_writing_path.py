@@ -107,9 +107,13 @@ class WritingPath(EmbeddingPath):
         self.of = "logit"
         self.types = None
         self.answers = list(answers)
-        self.worded, self.of_token, self.truncated = [], [], 0
+        self.worded = []
+        self.of_token = []
+        self.truncated = 0
         tokenizer = predictor.forward.tokenizer
-        ids, special, begins = [], [], []
+        ids: list[list[int]] = []
+        special: list[list[int]] = []
+        begins: list[int] = []
         found = tokenize(tokenizer, list(texts), None, None)
         for row, encoding in enumerate(encodings_of(found, len(texts))):
             kept = self._kept_tokens(np.array(encoding.ids), self.answers[row].room)
@@ -172,7 +176,8 @@ class WritingPath(EmbeddingPath):
         for row, name in enumerate(names):
             first.setdefault(name, row)
         asked = np.array(list(first.values()), dtype=np.int64)
-        forward, found = self.predictor.forward, {}
+        forward = self.predictor.forward
+        found: dict[int, np.ndarray] = {}
 
         def run(batch: np.ndarray) -> np.ndarray:
             with torch.inference_mode():
@@ -271,7 +276,7 @@ def _answer(
     if reads is None:
         reads = np.zeros(0, dtype=np.int64)
         if _two_stacks(predictor):
-            reads = np.concatenate([[begin], ids[:-1]]).astype(np.int64) if len(ids) else reads
+            reads = np.concatenate([np.array([begin], dtype=np.int64), ids[:-1]]) if len(ids) else reads
     reads = np.where(reads == NO_TARGET, 0, reads)
     return Answer(
         text=str(tokenizer.decode(ids.tolist(), skip_special_tokens=True)),
