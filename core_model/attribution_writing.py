@@ -122,13 +122,14 @@ def _integrated(path: WritingPath, tolerance: float) -> list[Found]:
     rows = np.repeat(np.arange(len(path)), counts)
     targets = np.concatenate([np.arange(count) for count in counts])
     every = integrated_gradients(path.select(rows), targets, tolerance=tolerance)
-    found, at = [], 0
+    found: list[Found] = []
+    at = 0
     for count in counts:
         own = every[at : at + count]
         at += count
-        error = sum(one.completeness_error or 0.0 for one in own)
+        error = float(sum(one.completeness_error or 0.0 for one in own))
         by_token = np.stack([one.scores for one in own], axis=1)
-        found.append((by_token, sum(one.rest for one in own), error, sum(one.steps or 0 for one in own)))
+        found.append((by_token, float(sum(one.rest for one in own)), error, sum(one.steps or 0 for one in own)))
     return found
 
 
