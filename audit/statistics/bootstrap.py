@@ -153,8 +153,10 @@ def bootstrap_mean(
         return bootstrap_rows(
             values, lambda m: m[:, 0], random, resamples=resamples, confidence=confidence, clusters=clusters
         )
-    if values.min() < bounds[0] or values.max() > bounds[1]:
+    slack = 1e-9 * (bounds[1] - bounds[0])  # sums of many terms miss a bound by their rounding
+    if values.min() < bounds[0] - slack or values.max() > bounds[1] + slack:
         raise ValueError(f"values from {values.min()} to {values.max()} lie outside their bounds {bounds}")
+    values = values.clip(*bounds)
     # A cluster's sum is bounded by its size times the bound; half a cluster of the mean size stands at each.
     units = _units(values[:, None], clusters)
     size = len(values) / len(units)
