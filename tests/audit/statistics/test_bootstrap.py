@@ -177,7 +177,7 @@ def test_a_value_outside_its_bounds_is_refused():
 
 
 def test_a_sum_that_misses_its_bound_by_its_rounding_stands_on_it():
-    values = np.array([0.1 + 0.2 + 0.7, sum([1 / 6] * 5) + 1 / 6 + 2e-16, -1e-16, 0.5])
+    values = np.array([np.nextafter(1.0, 2.0), 0.7, -1e-16, 0.5])
     assert values.max() > 1
     on_it = bootstrap_mean(values.clip(0, 1), np.random.default_rng(0), bounds=(0, 1))
     assert bootstrap_mean(values, np.random.default_rng(0), bounds=(0, 1)) == on_it
