@@ -27,7 +27,7 @@ if TYPE_CHECKING:
     from audit.subject import Subject
 
 SHARES = (0.01, 0.05, 0.10, 0.20, 0.50)  # of a row's words: ERASER's bins
-RANDOM, RANDOM_WEIGHTS = "random order", "integrated-gradients, shuffled weights"
+RANDOM, RANDOM_WEIGHTS = "random order", "shuffled weights"
 ERASER, ADEBAYO = "DeYoung et al. 2020, arXiv:1911.03429", "Adebayo et al. 2018, arXiv:1810.03292"
 PROBABILITY = "probability"
 Variant = tuple[str, str | None]

@@ -38,28 +38,28 @@ def faithfulness_figure(metrics: Sequence[Metric], watched: Watched = OF_A_CLASS
 
 def influence_figure(found: Sequence[Influence], labels: Sequence[str], *, faithful: bool) -> Figure | None:
     """The most influential words as bars."""
+    drawn = [one for one in found if one.estimate.value is not None and one.estimate.interval is not None]
     rows: list[dict[str, Scalar]] = [
         {
-            "label": one.word,
+            "label": f"{one.word} \u2192 {labels[one.toward]}",
             "value": one.estimate.value,
             "low": one.estimate.low,
             "high": one.estimate.high,
-            "series": f"toward {labels[one.toward]}",
         }
-        for one in found
-        if one.estimate.value is not None and one.estimate.interval is not None
+        for one in drawn
     ]
-    if not rows:
+    if not drawn:
         return None
+    first = drawn[0]
     mark = "" if faithful else " Not faithful on this model: the scores behind this chart do not beat a random order."
     return Figure(
         id="explainability-word-influence",
         kind="bars",
         title="Words that the model leans on",
-        caption=f"{rows[0]['label']!r} moves the answer most, by {rows[0]['value']:+.3f} on average "
-        f"{rows[0]['series']}; words were picked for being large.{mark}",
+        caption=f"{first.word!r} moves the answer most, by {first.estimate.value:+.3f} on average toward "
+        f"{labels[first.toward]}; words were picked for being large.{mark}",
         x_label="mean score of the word, probability",
-        y_label="word",
+        y_label="word and the label that it speaks for",
         rows=rows,
     )
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from dataclasses import replace
 
 import numpy as np
 
@@ -32,7 +33,7 @@ def completeness_metrics(
     )
     return [
         metric(
-            "completeness_error", bootstrap_mean(errors, random, resamples=resamples), unit=unit,
+            "completeness_error", _mean_size(errors, random, resamples), unit=unit,
             better="lower", slice={"over": "mean"}, definition=f"{what}, mean over rows", source=SUNDARARAJAN,
         ),
         metric(
@@ -63,7 +64,7 @@ def stability_metrics(
         )
         lines.append(
             metric(
-                "infidelity", bootstrap_mean(values, child, resamples=resamples), unit="probability squared",
+                "infidelity", _mean_size(values, child, resamples), unit="probability squared",
                 better="lower", slice={"method": name}, source=YEH,
                 definition="mean square of (scores of a random half of the words, minus the probability lost when "
                 "their embeddings become padding); 0 is exact",
@@ -77,10 +78,16 @@ def stability_metrics(
         )  # fmt: skip
         lines.append(
             metric(
-                "max_sensitivity", bootstrap_mean(values, mean_random, resamples=resamples),
+                "max_sensitivity", _mean_size(values, mean_random, resamples),
                 unit="share of the scores' norm", better="lower", slice={"method": "integrated-gradients"}, source=YEH,
                 definition=f"largest relative change of a row's scores among {NEIGHBOURS} copies whose embeddings "
                 f"were moved by noise of {RADIUS:.0%} of their size; 0 is stable",
             )
         )  # fmt: skip
     return lines
+
+
+def _mean_size(values: np.ndarray, random: np.random.Generator, resamples: int) -> Estimate:
+    """The mean of sizes, of which none is below 0; nor is the interval."""
+    found = bootstrap_mean(values, random, resamples=resamples)
+    return found if found.low is None else replace(found, low=max(0.0, found.low))
