@@ -29,7 +29,8 @@ REGIMES: dict[Regime, str] = {
     ),
     "noise leads": (
         "Even a direction that all steps share stays below the sum of their noise: expect to lose a good part of the "
-        "accuracy. Take a larger --batch-size, fewer trained parameters (--freeze body, --adapters), more rows, or a larger --epsilon."
+        "accuracy. Take a larger --batch-size, fewer trained parameters (--freeze body, --adapters), more rows, or a "
+        "larger --epsilon."
     ),
 }
 CAVEAT = (

@@ -2,8 +2,8 @@
 
 `finalize` sees each value that a template prints, so that a text which nobody thought of is made visible, cut and then
 escaped. `boxed` and `prose` do the same with elements around; a lint test holds the rest of the package to this.
-Texts of a catalogue are somebody else's, too: they are escaped before Jinja takes them for markup. Sentences of an audit are
-English; a page in another language marks them so, where its catalogue has no words for exactly this sentence.
+Texts of a catalogue are somebody else's, too: they are escaped before Jinja takes them for markup. Sentences of an
+audit are English; a page in another language marks them so, where its catalogue has no words for exactly this sentence.
 """
 
 from __future__ import annotations
