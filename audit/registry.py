@@ -52,7 +52,6 @@ class Registry:
                 )
         return Registry(tuple(p for p in self.plugins if p.id in ids), tuple(b for b in self.broken if b.id in ids))
 
-
     def applying(self, checkpoint: Path) -> Registry:
         """Without the audits of what clients made together, where a checkpoint does not say that clients made it.
 
