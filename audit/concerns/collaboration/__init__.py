@@ -141,7 +141,7 @@ def collaboration(subject: Subject, options: CollaborationOptions, random: np.ra
     metrics = (
         client_metrics(clients, ours, of_clients, spread)
         if by_client
-        else no_client_metrics(_why_not_by_client(column), spread)
+        else no_client_metrics(_why_not_by_client(record, column), spread)
     )
     metrics += against_solo(
         asked, record, clients, ours, by_client=by_client, given=options.solo, limit=limit,
@@ -159,10 +159,13 @@ def collaboration(subject: Subject, options: CollaborationOptions, random: np.ra
     )
 
 
-def _why_not_by_client(column: str | None) -> str:
-    if column is None:
-        return "no row of the audit's data can be given to a client: the partition dealt rows out, by no column"
-    return f"no row of the audit's data can be given to a client: --group-column {column} is needed"
+def _why_not_by_client(record: FederatedRecord, column: str | None) -> str:
+    start = "no row of the audit's data can be given to a client"
+    if column is not None:
+        return f"{start}: --group-column {column} is needed"
+    if record.data is None:
+        return f"{start}: each had a file of its own, and no column says whose a row is"
+    return f"{start}: the partition dealt rows out, by no column"
 
 
 def _notes(record: FederatedRecord, clients: Sequence[ClientRows], *, by_client: bool) -> list[str]:

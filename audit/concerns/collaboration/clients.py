@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING
@@ -78,14 +79,16 @@ def clients_of(record: FederatedRecord, groups: Mapping[str, np.ndarray], rows: 
     """
     column = column_of(record)
     values = groups[column] if column is not None and column in groups else None
+    listed = record.partition.get("clients") or ()
+    names = Counter(str(client["name"]) for client in listed)
     return [
         ClientRows(
             int(client["client"]),
-            str(client["name"]),
+            str(client["name"]) if names[str(client["name"])] == 1 else f"{client['name']} ({client['client']})",
             None if client.get("rows") is None else int(client["rows"]) - int(client.get("held_out") or 0),
             np.ones(rows, dtype=bool) if values is None else values == str(client["name"]),
         )
-        for client in record.partition.get("clients") or ()
+        for client in listed
     ]
 
 

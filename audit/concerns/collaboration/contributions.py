@@ -98,8 +98,9 @@ def contribution_metrics(
             raise Unfit(why)
         game = _Game(asked, record, [client.number for client in clients], _some_rows(asked, effort.rows, choice))
         found = shapley(
-            len(clients), lambda coalition: game.worth(coalition, effort.worth), draws, orders=effort.orders
-        )
+            len(clients), lambda coalition: game.worth(coalition, effort.worth), draws, orders=effort.orders,
+            confidence=level_for(len(clients)),
+        )  # fmt: skip
         game.require_whole(len(clients))
     except Unfit as unfit:
         return [_line(client, Estimate.absent(str(unfit)), effort) for client in clients], []
@@ -204,16 +205,18 @@ def _some_rows(asked: Asked, most: int, random: np.random.Generator) -> np.ndarr
 
 
 def _estimate(found: Contributions, place: int, random: np.random.Generator, effort: Effort) -> Estimate:
-    """A client's value; its interval over rows, and over the orders that were drawn, for all clients at once."""
+    """A client's value; its interval over rows, and over the orders that were drawn, for all clients at once.
+
+    Args:
+        found: at `level_for` the clients.
+    """
     clients = len(found.values)
     bounds = (-1.0, 1.0) if effort.worth == "accuracy" else None
     over_rows = bootstrap_mean(found.parts[place], random, bounds=bounds, confidence=level_for(clients))
     if over_rows.low is None or over_rows.high is None or found.low is None:
         return together(over_rows, clients)
-    from scipy.stats import norm
-
     value = float(found.values[place])
-    arm = (value - float(found.low[place])) * norm.ppf((1 + level_for(clients)) / 2) / norm.ppf((1 + 0.95) / 2)
+    arm = value - float(found.low[place])
     both = replace(
         over_rows,
         low=value - hypot(value - over_rows.low, arm),

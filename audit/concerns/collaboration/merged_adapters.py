@@ -40,7 +40,7 @@ class MergedAdapters:
         try:
             saved = load_file(folder / ADAPTER_FOLDER / "adapter_model.safetensors")
         except (OSError, SafetensorError) as error:
-            raise Unfit(f"the adapters that were merged are not in {ADAPTER_FOLDER}/ any more: {error}") from error
+            raise Unfit(f"the adapters that were merged are not in {ADAPTER_FOLDER}/ any more") from error
         own = {name.removeprefix(PREFIX): array for name, array in saved.items()}
         parameters = dict(model.named_parameters())
         self.without: Update = {}

@@ -53,4 +53,4 @@ def _head(asked: Asked, record: FederatedRecord, client: ClientRows) -> dict[str
     try:
         return load_file(asked.subject.checkpoint.path / HEADS / Path(name).name)
     except (OSError, SafetensorError) as error:
-        raise Unfit(f"{name} cannot be read: {error}") from error
+        raise Unfit(f"{name} cannot be read ({type(error).__name__})") from error

@@ -11,7 +11,7 @@ from types import SimpleNamespace
 import numpy as np
 import pytest
 
-from audit.concerns.collaboration.clients import Answered, ClientRows, client_metrics
+from audit.concerns.collaboration.clients import Answered, ClientRows, client_metrics, clients_of, level_for
 from audit.concerns.collaboration.contributions import Effort, _estimate, why_not
 from audit.concerns.collaboration.gains import paired
 from audit.concerns.collaboration.merged_adapters import MergedAdapters
@@ -402,8 +402,15 @@ def test_beyond_eight_clients_the_interval_holds_the_known_value_over_rows_and_o
         def worth(coalition, adds=adds, jam=jam):
             return sum((adds[c] for c in coalition), np.zeros(150)) - jam * ({0, 1} <= coalition)
 
-        found = shapley(10, worth, random, orders=30)
+        found = shapley(10, worth, random, orders=30, confidence=level_for(10))
         estimate = _estimate(found, 0, random, Effort("accuracy", 150, 30))
         held.append(estimate.covers(share[0] - 0.5 * 0.5 / 10))  # of the jam each of the two bears half
     assert np.mean(held) >= 0.95  # at least: it holds for all ten at once
     assert "orders" in estimate.method and "Bonferroni over 10" in estimate.method
+
+
+def test_two_clients_that_call_themselves_the_same_are_told_apart():
+    listed = [{"client": 4, "name": "north", "rows": 9}, {"client": 7, "name": "north", "rows": None}]
+    record = SimpleNamespace(partition={"scheme": "each client's own file", "clients": listed})
+    found = clients_of(record, {}, 3)
+    assert [(c.name, c.learnt_from) for c in found] == [("north (4)", 9), ("north (7)", None)]
