@@ -89,21 +89,21 @@ def scores_of_each(
         updates: what is seen: of one client each, or the mean of all.
         rows: indices of the bench's rows.
     """
-    lengths = [norm(update) for update in updates]
+    lengths, sketcher = [norm(update) for update in updates], Sketcher(start)
     before, aligned, sketches = [], [], []
     with bench.loaded(start, head) as model:
         model.eval()
         for loss, gradient in _row_gradients(bench, model, rows, start):  # one at a time: they are as long as a model
             before.append(loss)
-            own = norm(gradient)
+            own = _dot(gradient, gradient) ** 0.5
             aligned.append([_cosine(u, gradient, length * own) for u, length in zip(updates, lengths, strict=True)])
-            sketches.append(sketch(gradient))
+            sketches.append(sketcher.of(gradient))
     found = []
     for place, update in enumerate(updates):
         with bench.loaded(add(start, update), head) as model:
             model.eval()
             after = _losses(bench, model, rows)
-        coefficients = gradient_attribution(sketch(update), np.array(sketches))
+        coefficients = gradient_attribution(sketcher.of(update), np.array(sketches))
         alignment = np.array([cosines[place] for cosines in aligned])
         found.append(MembershipScores(alignment, coefficients, np.array(before) - after))
     return found
@@ -115,18 +115,37 @@ def gradient_alignment(update: Mapping[str, np.ndarray], gradient: Mapping[str, 
 
 
 def sketch(update: Mapping[str, np.ndarray], width: int = SKETCH) -> np.ndarray:
-    """A short stand-in, (width,) float64: numbers with random signs, added up in random buckets.
+    """A short stand-in of an update or a gradient, (width,) float64; see `Sketcher`."""
+    return Sketcher(update, width).of(update)
 
-    It is linear: a sum of gradients has the sum of their sketches, so that what is solved for in sketches is right for
-    the whole; a sketch of every row fits where a gradient of every row would not.
-    Source: Charikar, Chen and Farach-Colton 2002 (count sketch).
+
+class Sketcher:
+    """Short stand-ins: numbers with random signs, added up in `width` buckets in turn.
+
+    They are linear: a sum of gradients has the sum of their sketches, so that what is solved for in sketches is right
+    for the whole; a sketch of every row fits where a gradient of every row would not. Up to `width` numbers are kept
+    one by one. Signs are drawn once for all rows: for millions of numbers that takes longer than a row's gradient.
+
+    Args:
+        like: names and shapes; the order of the names, in which files and models differ, does not matter.
+        width: buckets.
+    Source: Charikar, Chen and Farach-Colton 2002 (count sketch; buckets in turn here, which costs a tenth).
     """
-    random, total = np.random.default_rng(0), np.zeros(width)
-    for _, array in sorted(update.items()):  # files and models name the same parameters in different orders
-        buckets = random.integers(width, size=array.size)
-        signs = 1.0 - 2.0 * random.integers(2, size=array.size)
-        total += np.bincount(buckets, weights=signs * array.ravel(), minlength=width)
-    return total
+
+    def __init__(self, like: Mapping[str, np.ndarray], width: int = SKETCH) -> None:
+        random, self.names = np.random.default_rng(0), sorted(like)
+        sizes = [like[name].size for name in self.names]
+        self.ends = np.cumsum(sizes)
+        self.signs = 1 - 2 * random.integers(2, size=sum(sizes), dtype=np.int8)
+        self.signed = np.zeros((-(-sum(sizes) // width), width), np.result_type(*like.values()))
+
+    def of(self, update: Mapping[str, np.ndarray]) -> np.ndarray:
+        """The sketch, (width,) float64."""
+        flat, begin = self.signed.reshape(-1), 0
+        for name, end in zip(self.names, self.ends, strict=True):
+            np.multiply(update[name].ravel(), self.signs[begin:end], out=flat[begin:end], casting="same_kind")
+            begin = end
+        return np.asarray(self.signed.sum(axis=0, dtype=np.float64))
 
 
 def gradient_attribution(update: np.ndarray, gradients: np.ndarray) -> np.ndarray:
@@ -221,5 +240,9 @@ def _loss(bench: Workbench, model: Any, row: int) -> Any:
 
 
 def _cosine(update: Mapping[str, np.ndarray], gradient: Mapping[str, np.ndarray], lengths: float) -> float:
-    dot = sum(float(np.vdot(array.astype(np.float64), update[name])) for name, array in gradient.items())
-    return -dot / lengths if lengths > 0 else 0.0
+    return -_dot(update, gradient) / lengths if lengths > 0 else 0.0
+
+
+def _dot(one: Mapping[str, np.ndarray], other: Mapping[str, np.ndarray]) -> float:
+    """In the arrays' own type within each array: a hundred times as fast, and exact enough for a cosine."""
+    return sum(float(np.dot(array.ravel(), other[name].ravel())) for name, array in one.items())

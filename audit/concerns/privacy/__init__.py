@@ -95,7 +95,7 @@ class PrivacyAuditOptions(Options):
         4, ge=0, description="of a federation with kept updates: clients whose single updates are attacked; 0: none"
     )
     server_view_rows: int = Field(
-        200, ge=20, description="rows of each of them, and held-out rows, that are held against its updates"
+        100, ge=20, description="rows of each of them, and held-out rows, that are held against its updates"
     )
     server_view_rounds: int = Field(
         2, ge=1, description="rounds whose updates are attacked, the first and the last among them; each costs a "
@@ -136,7 +136,7 @@ def planned_passes(size: Size, options: PrivacyAuditOptions) -> Mapping[str, int
     tasks=ATTACKABLE,
     forward_passes=planned_passes,
     profiles={
-        "quick": {"rows": 1000, "extraction_rows": 20, "server_view_rows": 100, "server_view_rounds": 1},
+        "quick": {"rows": 1000, "extraction_rows": 20, "server_view_clients": 2, "server_view_rounds": 1},
         "full": {"reference_models": FEWEST_MODELS, "extraction_rows": 1000},
     },
 )
