@@ -46,7 +46,7 @@ def word_findings(found: Sequence[WordAttack], metrics: Sequence[Metric], subjec
                 f"({line.value:.0%}, {line.confidence:.0%} interval {low:.0%} to {high:.0%}), with a median of "
                 f"{queries.value:.0f} texts asked and {change.value:.0%} of the words changed.",
                 metrics=[line.key, f"accuracy_under_attack[attack={one.name}]", queries.key, change.key],
-                mitigation=_mend(one.name, subject),
+                mitigation=_mend(one.name, subject, metrics),
                 **examples_of(_changed(one), _line_of(subject), finding=identity, seed=subject.seed),
             )
         )
@@ -67,7 +67,7 @@ def gradient_findings(metrics: Sequence[Metric], subject: Subject) -> list[Findi
                     f"{line.value:.0%} of {line.n} right answers ({line.confidence:.0%} interval "
                     f"{line.interval[0]:.0%} to {line.interval[1]:.0%}).",
                     metrics=[line.key],
-                    mitigation=_adversarial(subject),
+                    mitigation=_adversarial(subject, metrics),
                 )
             ]
     return []
@@ -93,7 +93,7 @@ def trigger_findings(found: Sequence[Triggered], metrics: Sequence[Metric], subj
                 f"({rate.confidence:.0%} interval {rate.interval[0]:.0%} to {rate.interval[1]:.0%}), "
                 f"{over.value:.0%} more than random words.",
                 metrics=[rate.key, f"trigger_success_rate[class={label}, trigger=random words]", over.key],
-                mitigation=_adversarial(subject),
+                mitigation=_adversarial(subject, metrics),
                 **_turned(one, one.trigger, subject, identity),
             )
         )
@@ -104,26 +104,42 @@ def _severity(low: float) -> Severity:
     return Severity.HIGH if low > MOST else Severity.MEDIUM if low > SOME else Severity.LOW
 
 
-def _mend(name: str, subject: Subject) -> Mitigation:
+def _mend(name: str, subject: Subject, metrics: Sequence[Metric]) -> Mitigation:
     if name == "look-alikes":
         return Mitigation(
             command="aboveboard normalize CHECKPOINT --out normalized",
             why="the tokenizer then reads letters of other scripts inside a Latin word as the Latin ones that they "
             "look like; nothing is trained, and `aboveboard compare` shows the gain and its price",
         )
-    return _adversarial(subject)
+    return _adversarial(subject, metrics)
 
 
-def _adversarial(subject: Subject) -> Mitigation:
+def _adversarial(subject: Subject, metrics: Sequence[Metric]) -> Mitigation:
     columns = f"--text-column {shlex.quote(subject.data.text_column)}"
     if subject.data.label_column:
         columns += f" --label-column {shlex.quote(subject.data.label_column)}"
     return Mitigation(
         command="aboveboard train --task classification --base CHECKPOINT --data TRAIN_FILE "
-        f"{columns} --adversarial freelb --out hardened",
+        f"{columns} --adversarial freelb{_within(metrics)} --out hardened",
         why="trained where small shifts of the embeddings make the loss large (Zhu et al. 2020, arXiv:1909.11764), the "
         "answer changes later; how much it helps against words differs by model: audit again, and compare",
     )
+
+
+def _within(metrics: Sequence[Metric]) -> str:
+    """The radius to train at, as a flag: the largest at which PGD leaves most answers; none where none was measured.
+
+    Trained where most answers fall, a model may learn to say one class of everything.
+    """
+    lines = [
+        (float(line.slice["radius"]), line.value)
+        for line in metrics
+        if line.name == "attack_success_rate" and line.slice.get("attack") == "pgd-L2" and line.value is not None
+    ]
+    if not lines:
+        return ""
+    gentle = [radius for radius, success in lines if success <= MOST]
+    return f" --adversarial-radius {max(gentle) if gentle else min(radius for radius, _ in lines):g}"
 
 
 def _changed(one: WordAttack) -> list[tuple[int, Attacked]]:

@@ -8,9 +8,11 @@ from pydantic import ValidationError
 
 from audit.concerns.security import SecurityOptions, joined, planned_passes, security
 from audit.concerns.security.attacks import NO_GRADIENTS, NO_WORD, attack_answers
+from audit.concerns.security.findings import _within
 from audit.concerns.security.word_attacks import CONSTANT, changed_words
+from audit.evidence import metric
 from audit.plugin import Evidence, Size
-from audit.statistics import median
+from audit.statistics import median, proportion
 from core_model.attacks.lock_step import Attacked
 from core_model.attacks.sentence import Sentence
 from core_model.errors import DataMissing
@@ -77,6 +79,25 @@ def test_findings_name_the_weakness_show_the_change_and_print_the_mend(sick):
     assert "U+04" in disguise.examples[0]["change"]
     assert letters.examples[0]["before"] == "negative" and letters.examples[0]["after"] == "positive"
     assert letters.examples_total == 40
+
+
+@pytest.mark.parametrize(
+    ("success", "flag"),
+    [
+        ({0.02: 0.2, 0.05: 0.4, 0.1: 0.9}, " --adversarial-radius 0.05"),  # the largest that leaves most answers
+        ({0.05: 0.7, 0.1: 0.9}, " --adversarial-radius 0.05"),  # none does: the smallest
+        ({}, ""),  # nothing was measured
+    ],
+)
+def test_the_printed_radius_is_one_at_which_most_answers_stand(success, flag):
+    found = [
+        metric(
+            "attack_success_rate", proportion(int(100 * share), 100), unit="share", better="lower", definition="d",
+            slice={"attack": "pgd-L2", "radius": f"{radius:g}"},
+        )
+        for radius, share in success.items()
+    ]  # fmt: skip
+    assert _within(found) == flag
 
 
 def test_the_evidence_makes_a_record_with_its_chart(sick):
