@@ -21,6 +21,7 @@ from reports.record import Figure, Finding, Metric, Scalar
 MOST_EXAMPLES = 40  # rows of one finding that a page shows: the worst, and some at random
 MOST_FIGURE_ROWS = 200  # rows of one figure's table that a page shows
 MOST_COLUMNS = 12
+PAGE_LETTERS, COLUMN_LETTERS = 110, 4  # of a table's font: on a line of A4, and between two columns
 USUAL_CONFIDENCE = 0.95  # of an interval; any other is written beside it
 
 DIRECTION = {"lower": N_("lower is better"), "higher": N_("higher is better")}
@@ -85,6 +86,16 @@ class Table:
     def shown(self) -> int:
         """How many rows stand here."""
         return len(self.rows)
+
+    @property
+    def narrow(self) -> bool:
+        """Whether its columns' longest words stand side by side on paper: then no word has to be broken.
+
+        To ask a printer's layout where each letter could break takes three quarters of its time.
+        """
+        columns = zip(self.columns, *([text for text, _ in row] for row in self.rows), strict=True)
+        longest = [max((len(word) for text in column for word in text.split()), default=0) for column in columns]
+        return sum(longest) + COLUMN_LETTERS * len(longest) <= PAGE_LETTERS
 
 
 @dataclass(frozen=True)

@@ -11,7 +11,7 @@ import pytest
 
 import reports.document
 from reports.document.build import report_html
-from reports.document.rows import Anchors
+from reports.document.rows import Anchors, table
 from reports.record import Figure
 from tests.reports import factories
 from tests.reports.factories import record, sealed_record
@@ -202,3 +202,26 @@ def test_reports_imports_no_other_floor():
         assert not re.search(
             r"^\s*(from|import) (audit|core_model|privacy|federated)\b", path.read_text(), re.MULTILINE
         )
+
+
+def test_words_are_broken_only_where_a_table_would_not_fit_on_paper():
+    comments = [{"row": "0123456789abcdef", "text": "a made-up comment " * 30, "predicted": "not biased"}]
+    assert table(comments, 40).narrow
+    assert not table([*comments, {"text": "x" * 120}], 40).narrow
+    assert not table([{f"column {i}": "word" * 3 for i in range(12)}], 40).narrow
+    html = report_html(sealed_record())
+    assert 'class="data narrow"' in html and ".narrow { overflow-wrap: break-word; }" in html
+
+
+def test_the_worst_rows_and_those_drawn_at_random_stand_apart_each_with_its_count():
+    rows = [{"row": i, "text": f"worst {i}" if i < 20 else f"drawn {i}"} for i in range(40)]
+    finding = (
+        factories.fairness()
+        .findings[0]
+        .model_copy(update={"examples": rows, "examples_worst": 20, "examples_total": 4812})
+    )
+    audit = factories.fairness().model_copy(update={"findings": [finding]})
+    text = Page(report_html(record(audits=[audit]))).text
+    assert "Examples: 40 of 4,812 shown" in text
+    worst, drawn = "The worst (20 of 4,812 shown)", "Drawn at random, by the run's seed (20 of 4,812 shown)"
+    assert text.index(worst) < text.index("worst 0") < text.index(drawn) < text.index("drawn 20")
