@@ -78,6 +78,7 @@ def reference_signals(
     Raises: as `core_model.training.train`.
     """
     from joblib import Parallel, delayed, parallel_config
+    from joblib.externals.loky import get_reusable_executor
 
     included = halves(models, pool.rows, random)
     asked = [
@@ -88,6 +89,7 @@ def reference_signals(
     if workers > 1:
         with parallel_config(backend="loky", n_jobs=workers, inner_max_num_threads=1):
             found = list(Parallel()(delayed(_signals_of_one)(*one) for one in asked))
+        get_reusable_executor().shutdown(wait=True)  # idle, each would keep torch in memory for minutes
     else:
         found = [_signals_of_one(*one) for one in asked]
     signals = np.stack([one for one, _ in found])
