@@ -94,6 +94,7 @@ def stub_checkpoint(labels: Sequence[str] = ("negative", "positive"), **facts: A
     return SimpleNamespace(
         path=None,
         sha256="0" * 64,
+        files={},
         task=Task.CLASSIFICATION,
         labels=tuple(labels),
         architecture="Planted",

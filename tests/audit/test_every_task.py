@@ -158,7 +158,9 @@ def test_a_plan_counts_and_times_what_is_written(audited, capsys):
     assert run(["plan", *audited.arguments(Task.TRANSLATION, "plan")[1:], "--json"]) == 0
     planned = json.loads(capsys.readouterr().out)
     runs = {a["id"] for a in planned["audits"] if a["runs"]}
-    assert runs == {"evaluability", "generalization", "emissions", "privacy", "robustness", "security"}
+    assert runs == {
+        "evaluability", "generalization", "emissions", "privacy", "robustness", "security", "explainability",
+    }  # fmt: skip
     assert planned["minutes"] > 0
 
 
