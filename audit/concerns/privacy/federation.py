@@ -82,11 +82,13 @@ def planned_passes_of_federation(size: Size, effort: Effort) -> dict[str, int]:
     record, kept = read_federated_record(size.folder), kept_rounds(size.folder)
     if record is None or not kept or not effort.clients:
         return {}
-    rounds, others = min(len(kept), effort.rounds), min(size.rows, effort.rows)
+    rounds = min(len(kept), effort.rounds)
     own = sorted((int(client["rows"] or 0) for client in record.partition["clients"]), reverse=True)
     if record.options.get("secure"):
-        return {"rows on updates": (min(sum(own), effort.rows) + others) * rounds * 2}
+        return {"rows on updates": (min(sum(own), effort.rows) + min(size.rows, effort.rows)) * rounds * 2}
     promise = record.options.get("private") or {}
-    seen = min(len(own), effort.clients) + 1 + (promise.get("unit") == "client")
+    clients = min(len(own), effort.clients)
+    seen = clients + 1 + (promise.get("unit") == "client")
+    others = min(size.rows, clients * effort.rows)  # of each client's kind so many
     members = sum(min(rows, effort.rows) for rows in own[: effort.clients])
     return {"rows on updates": (members + others) * rounds * (1 + seen)}

@@ -24,6 +24,7 @@ from core_model.errors import BadInput, CheckpointDamaged
 if TYPE_CHECKING:
     from audit.subject import Subject
     from core_model.checkpoint import Checkpoint
+    from core_model.data import Table
     from federated.arrays import Update
     from federated.kept_updates import KeptRound
     from federated.options import FederationOptions
@@ -70,6 +71,7 @@ class ServerView:
         rounds: that were looked at.
         names: of the clients whose rows are candidates, by number.
         owner: (candidates,) whose row it is; HELD_OUT for one that nobody has.
+        others: by client, (candidates,) bool: the held-out rows that are of the client's kind.
         single: by client, what its own updates say; empty where `secure`.
         together: by SUM and, where the server adds noise, STEP.
         words: what the clients wrote and what was guessed of it.
@@ -82,6 +84,7 @@ class ServerView:
     rounds: tuple[int, ...] = ()
     names: Mapping[int, str] = field(default_factory=dict)
     owner: np.ndarray = field(default_factory=lambda: np.zeros(0, np.int64))
+    others: Mapping[int, np.ndarray] = field(default_factory=dict)
     single: Mapping[int, Sight] = field(default_factory=dict)
     together: Mapping[str, Sight] = field(default_factory=dict)
     words: Words | None = None
@@ -192,6 +195,8 @@ class _Scene:
     Attributes:
         bench: whose rows are those of the clients that are attacked, and held-out rows behind them.
         candidates: (candidates,) rows of the bench. owner: (candidates,).
+        others: by client, (candidates,) bool: held-out rows of its kind. Against rows of another kind an attack would
+            find what a client's rows are about, and not that they were trained on.
     """
 
     def __init__(
@@ -207,16 +212,22 @@ class _Scene:
         self.names = {client: rows[client][0] for client in clients}
         own = np.concatenate([rows[client][1] for client in clients])
         of_row = np.concatenate([np.full(len(rows[client][1]), client) for client in clients])
-        others = _drawn(np.arange(trial.others.rows), effort.rows, random)
+        likes = _likes(trial.others, training, options, {client: rows[client] for client in clients}, random)
+        pools = [np.arange(trial.others.rows)] if secure else list(likes.values())
+        others = np.unique(np.concatenate([_drawn(pool, effort.rows, random) for pool in pools]))
         self.bench = _bench(subject, record, options, joined(training.select(own), trial.others.select(others)))
         self.of_row = np.concatenate([of_row, np.full(len(others), HELD_OUT)])
         known = np.flatnonzero(_has_examples(self.bench, len(self.of_row)))
         # Under secure aggregation nobody is looked at alone: as many rows are drawn from all clients together.
-        groups = [known[self.of_row[known] == client] for client in (*clients, HELD_OUT)]
-        if secure:
-            groups = [np.concatenate(groups[:-1]), groups[-1]]
-        self.candidates = np.sort(np.concatenate([_drawn(group, effort.rows, random) for group in groups]))
+        groups = [known[self.of_row[known] == client] for client in clients]
+        groups = [np.concatenate(groups)] if secure else groups
+        drawn = [_drawn(group, effort.rows, random) for group in groups]
+        self.candidates = np.sort(np.concatenate([*drawn, known[self.of_row[known] == HELD_OUT]]))
         self.owner = self.of_row[self.candidates]
+        place = np.where(self.owner == HELD_OUT, self.candidates - len(own), 0)  # among `others`
+        self.others = {
+            client: (self.owner == HELD_OUT) & np.isin(others[place], like) for client, like in likes.items()
+        }
 
     def watched(self, rounds: Sequence[KeptRound]) -> ServerView:
         """Every round's updates, held against the candidates."""
@@ -240,6 +251,7 @@ class _Scene:
             rounds=tuple(kept.round for kept in rounds),
             names=self.names,
             owner=self.owner,
+            others=self.others,
             single={name: sight for name, sight in added.items() if isinstance(name, int)},
             together={name: added[name] for name in (SUM, STEP) if name in added},
             words=words_of(self.bench, self.subject.task, self.of_row),
@@ -308,6 +320,33 @@ def _bench(subject: Subject, record: FederatedRecord, options: FederationOptions
     settings = RunSettings(federation=options, base=str(base.path if base is not None else ""))
     assert base is not None  # noqa: S101 - looked at above
     return Workbench(settings, base=base, table=pool, evaluation=None, placeholders=0)
+
+
+def _likes(
+    held_out: Table, training: Table, options: FederationOptions, rows: Mapping[int, tuple[str, np.ndarray]],
+    random: np.random.Generator,
+) -> dict[int, np.ndarray]:  # fmt: skip
+    """Held-out rows of each client's kind: of its value where a column divided the rows, with its labels else.
+
+    Args:
+        rows: name and training rows of each client.
+    Returns: by client, places in `held_out`.
+    """
+    everything = np.arange(held_out.rows)
+    if options.column is not None:
+        values = np.asarray(held_out.groups[options.column]).astype(str)
+        return {client: everything[values == str(name)] for client, (name, _) in rows.items()}
+    if options.alpha is None or not (training.has_labels and held_out.has_labels):
+        return dict.fromkeys(rows, everything)
+    return {client: _with_shares(held_out.targets, training.targets[own], random) for client, (_, own) in rows.items()}
+
+
+def _with_shares(targets: np.ndarray, wanted: np.ndarray, random: np.random.Generator) -> np.ndarray:
+    """As many places as there can be among whose targets each class has the share that it has in `wanted`."""
+    classes, counts = np.unique(wanted, return_counts=True)
+    places = {label: random.permutation(np.flatnonzero(targets == label)) for label in classes}
+    most = min(len(places[label]) / count for label, count in zip(classes, counts, strict=True))
+    return np.sort(np.concatenate([places[label][: int(most * n)] for label, n in zip(classes, counts, strict=True)]))
 
 
 def _has_examples(bench: Workbench, rows: int) -> np.ndarray:

@@ -31,6 +31,7 @@ NO_UPDATE = "no update"
 LEADING = ATTRIBUTION  # fixed beforehand: a gain or a row of the sandwich is never that of the luckiest attack
 FPR = 0.01
 ORDER = "chance of a right order"
+NONE_LIKE = Estimate.absent("no held-out row is of this client's kind: it would be told apart by what it is about")
 NOTHING_SINGLE = "under secure aggregation the server saw no single update: only what it saw can be attacked"
 SOURCES = {
     ALIGNMENT: "Li, Li and Ribeiro, ICLR 2023; Nasr, Shokri and Houmansadr 2019, arXiv:1812.00910",
@@ -82,8 +83,8 @@ def server_view_metrics(view: ServerView, limits: Limits, *, distrusted: str | N
 def _client_lines(view: ServerView, client: int, limits: Limits, distrusted: str | None) -> list[Metric]:
     """One client: its rows by its own updates and by the sum; whose they are; its words."""
     name, whose = str(view.names[client]), {"client": str(view.names[client])}
-    own, nobody = view.owner == client, view.owner == HELD_OUT
-    of_others = ~own & ~nobody
+    own, nobody = view.owner == client, view.others[client]
+    of_others = ~own & (view.owner != HELD_OUT)
     sight, together = view.single[client], view.together[SUM]
     lines = _row_lines(sight, own, nobody, UPDATE, whose, limits, distrusted)
     there, hidden = _area(sight, own, nobody), _area(together, own, nobody)
@@ -115,7 +116,7 @@ def _row_lines(
         for attack in ATTACKS
     ]  # fmt: skip
     scores = sight.scores[LEADING]
-    found = true_positives(scores[members], scores[others], FPR)
+    found = true_positives(scores[members], scores[others], FPR) if others.any() else NONE_LIKE
     limit = limits.tpr.get(FPR)
     lines.append(_line(TPR, distrusted_estimate(found, distrusted), LEADING, what, whose, limit=limit))
     return lines
@@ -139,6 +140,8 @@ def _line(
 
 
 def _area(sight: Sight, members: np.ndarray, others: np.ndarray, attack: str = LEADING) -> Estimate:
+    if not others.any() or not members.any():
+        return NONE_LIKE
     scores = sight.scores[attack]
     return auroc(np.r_[scores[members], scores[others]], np.repeat([True, False], [members.sum(), others.sum()]))
 

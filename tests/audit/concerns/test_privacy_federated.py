@@ -15,12 +15,13 @@ import pytest
 
 from audit.concerns.privacy import PrivacyAuditOptions, privacy
 from audit.concerns.privacy.inference import AUC, TPR
+from audit.concerns.privacy.server_view import _likes
 from audit.concerns.privacy.server_view_lines import GAIN, NO_UPDATE, OWNERSHIP, PRECISION, RECALL
 from audit.main import run as command_line
 from audit.plugin import Evidence, Size, plugin_of
 from audit.subject import Subject
 from core_model.checkpoint import open_checkpoint
-from core_model.data import open_table
+from core_model.data import Table, open_table
 from core_model.prediction import Predictor
 from federated.options import PrivacyPromise
 from federated.simulation import simulate
@@ -29,7 +30,7 @@ from tests.audit.concerns.privacy_subjects import ids, one, run
 from tests.factories import WORDS, write_checkpoint, write_rows
 from tests.federated.world import LABELS, settings
 
-SITES, ROWS, OTHERS = 3, 24, 100
+SITES, ROWS, OTHERS = 3, 24, 34
 ONE_STEP = {
     "clients": SITES, "rounds": 2, "local_steps": 1, "batch_size": ROWS, "learning_rate": 0.05, "optimizer": "sgd",
     "weight_decay": 0.0, "clip_norm": None, "keep_updates": True, "partition": "column:site",
@@ -55,7 +56,7 @@ def folder() -> Path:
         ]  # fmt: skip
 
     write_rows(made / "train.jsonl", [row for site in range(SITES) for row in rows(ROWS, site)])
-    write_rows(made / "test.jsonl", rows(OTHERS, None))
+    write_rows(made / "test.jsonl", [row for site in range(SITES) for row in rows(OTHERS, site)])
     return made
 
 
@@ -104,9 +105,38 @@ def test_a_server_that_sees_single_updates_tells_every_client_s_rows_from_rows_t
     for site in ("site 0", "site 1", "site 2"):
         area = one(found(), AUC, **ATTRIBUTED, seen="one update", client=site)
         assert area.value == 1.0 and area.verdict is Verdict.FAIL and area.n == ROWS + OTHERS
-        rate = one(found(), TPR, **ATTRIBUTED, seen="one update", client=site, fpr="0.01")
-        assert rate.value == 1.0 and rate.interval[1] == 1.0  # 100 held-out rows leave the threshold uncertain
+    rate = one(found(), TPR, **ATTRIBUTED, seen="the sum", fpr="0.01")
+    assert rate.value == 1.0 and rate.interval[1] == 1.0  # 102 held-out rows leave the threshold uncertain
     assert {"privacy-server-sees-rows-in-updates", "privacy-server-sees-rows-in-sums"} <= ids(found())
+
+
+def test_held_out_rows_are_of_the_client_s_kind_or_what_it_writes_about_would_accuse_it():
+    data = Table.from_rows(
+        name="planted", texts=list("abcdef"), targets=[0, 0, 0, 0, 1, 1], label_names=LABELS, synthetic=True,
+        groups={"site": np.array(["north", "south", "north", "south", "south", "south"], dtype=object)},
+    )  # fmt: skip
+    rows = {0: ("north", np.array([0, 2])), 1: ("south", np.array([1, 4]))}
+    random = np.random.default_rng(0)
+
+    def likes(scheme: str) -> dict[int, list[int]]:
+        options = settings(partition=scheme, clients=2).federation
+        return {client: places.tolist() for client, places in _likes(data, data, options, rows, random).items()}
+
+    assert likes("column:site") == {0: [0, 2], 1: [1, 3, 4, 5]}
+    assert likes("iid") == {0: [0, 1, 2, 3, 4, 5], 1: [0, 1, 2, 3, 4, 5]}
+    by_label = likes("dirichlet:0.5")
+    assert by_label[0] == [0, 1, 2, 3]  # its rows are of one label
+    assert [int(data.targets[place]) for place in by_label[1]].count(0) == 2 and len(by_label[1]) == 4
+
+
+def test_a_client_without_a_held_out_row_of_its_kind_is_not_measured():
+    """Its rows against those of others would be told apart by their words."""
+    made = subject(federated())
+    made.data = made.data.select(np.flatnonzero(made.data.groups["site"] != "site 1"))
+    narrow = run(made, max_shift_auc=0.99)
+    lonely = one(narrow, AUC, **ATTRIBUTED, seen="one update", client="site 1")
+    assert lonely.value is None and "of this client's kind" in lonely.reason
+    assert one(narrow, AUC, **ATTRIBUTED, seen="one update", client="site 0").value == 1.0
 
 
 def test_secure_aggregation_hides_whose_row_it_was_and_not_that_it_was_there():
@@ -127,7 +157,7 @@ def test_a_server_reads_the_words_that_a_client_wrote_and_common_words_would_not
         assert tokens(found(), PRECISION, "one update", site).value == 1.0
         assert tokens(found(), RECALL, "one update", site).value > 0.85
         common = tokens(found(), PRECISION, NO_UPDATE, site)
-        assert common.interval[1] < tokens(found(), PRECISION, "one update", site).interval[0]
+        assert common.value < tokens(found(), PRECISION, "one update", site).interval[0]
         assert tokens(found(), PRECISION, "the sum", site).value < 0.6  # the words of all three
     [finding] = [f for f in found().findings if f.id == "privacy-server-reads-words"]
     assert "100.0% are right" in finding.statement and "--secure --private" in finding.mitigation.command
@@ -146,7 +176,7 @@ def test_words_are_those_that_a_tokenizer_finds_in_the_client_s_rows():
 
 def test_the_plan_counts_what_the_attacks_on_updates_cost():
     path = federated()
-    size = Size(rows=OTHERS, training_rows=SITES * ROWS, classes=2, folder=path)
+    size = Size(rows=SITES * OTHERS, training_rows=SITES * ROWS, classes=2, folder=path)
     plan = plugin_of(privacy).forward_passes(size, PrivacyAuditOptions())
     assert plan["rows on updates"] == found().forward_passes
     assert "rows on updates" not in plugin_of(privacy).forward_passes(
