@@ -35,15 +35,34 @@ def accountants() -> Accountants:
         if any(name == "opacus" or name.startswith("opacus.") for name in sys.modules) or "torch" in sys.modules:
             return _found()
         spec = find_spec("opacus")
-        package, optimizers = ModuleType("opacus"), ModuleType("opacus.optimizers")
-        package.__path__ = list(spec.submodule_search_locations or ()) if spec is not None else []
-        optimizers.DPOptimizer = object  # type: ignore[attr-defined]  # named in annotations, never made
-        sys.modules.update({"opacus": package, "opacus.optimizers": optimizers})
+        package = _stand_in("opacus", __path__=list(spec.submodule_search_locations or ()) if spec is not None else [])
+        made = [
+            package,
+            _stand_in("opacus.optimizers", DPOptimizer=object),  # named in annotations, never made
+            _stand_in("opacus.accountants.gdp", GaussianAccountant=object),  # another accountant, with scipy.stats
+        ]
+        if "scipy.signal" not in sys.modules:
+            made.append(_stand_in("scipy.signal", convolve=_convolve))
+        sys.modules.update({module.__name__: module for module in made})
         try:
             return _found()
         finally:
             for name in [name for name in sys.modules if name == "opacus" or name.startswith("opacus.")]:
                 del sys.modules[name]
+            for module in made[3:]:
+                del sys.modules[module.__name__]
+
+
+def _stand_in(name: str, **holds: Any) -> ModuleType:
+    module = ModuleType(name)
+    for attribute, value in holds.items():
+        setattr(module, attribute, value)
+    return module
+
+
+def _convolve(*arguments: Any, **options: Any) -> Any:
+    """`scipy.signal.convolve`, imported when phases of different noise are composed: it takes half a second."""
+    return import_module("scipy.signal").convolve(*arguments, **options)
 
 
 def _found() -> Accountants:
