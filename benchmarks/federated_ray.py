@@ -3,7 +3,7 @@
 Fifty clients of a tiny new encoder on RedditBias comments, five rounds of one epoch. Both run the same training on the
 same rows; ours adds proof, screening, state on disk and record. A round is timed from the end of the one before; the
 first two of each run, in which the processes load, are left out. Bare Flower and ours take turns, twice each, so that a
-busy machine slows both; the ratio is of medians.
+busy machine slows both; the ratio is of medians. Every client computes with one thread.
 """
 
 from __future__ import annotations
@@ -86,7 +86,7 @@ def _ours(settings: RunSettings, out: Path, engine: Any) -> tuple[dict[str, np.n
     from safetensors.numpy import load_file
 
     ends: list[float] = []
-    result = simulate(settings, out=out, engine=engine, tell=lambda told: ends.append(time.perf_counter()))
+    result = simulate(settings, out=out, engine=engine, threads=1, tell=lambda told: ends.append(time.perf_counter()))
     return load_file(out / "model.safetensors"), result.record.model_sha256, _seconds(ends)
 
 

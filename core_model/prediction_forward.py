@@ -119,7 +119,7 @@ class Forward:
         import torch
 
         with (
-            _one_torch_thread(),
+            torch_threads(1),
             ThreadPoolExecutor(threads, initializer=torch.set_num_threads, initargs=(1,)) as pool,
         ):
             waiting = iter(batches)
@@ -139,11 +139,12 @@ class Forward:
 
 
 @contextmanager
-def _one_torch_thread() -> Iterator[None]:
+def torch_threads(count: int) -> Iterator[None]:
+    """Within it torch computes with so many threads."""
     import torch
 
     before = torch.get_num_threads()
-    torch.set_num_threads(1)
+    torch.set_num_threads(count)
     try:
         yield
     finally:

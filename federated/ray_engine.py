@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import logging
+import os
 from importlib.util import find_spec
 from pathlib import Path
 from typing import Any
@@ -17,15 +18,22 @@ LOUDEST = "ERROR"
 
 
 def simulate_on_ray(
-    settings: RunSettings, *, out: Path, evaluation: str | None, resume: bool, tell: Any, stop: StopRequest
-) -> FederatedResult:
+    settings: RunSettings, *, out: Path, evaluation: str | None, threads: int, resume: bool, tell: Any,
+    stop: StopRequest,
+) -> FederatedResult:  # fmt: skip
     """The run on Flower's simulation engine; see `federated.simulation.simulate`.
 
-    The clients learn what run it is from the messages: Flower's engine hands them no configuration. Each process
-    computes with one thread, so that Ray may have as many of them as there are cores.
+    The clients learn what run it is from the messages: Flower's engine hands them no configuration.
 
-    Raises: as `federated.server.serve`; OptionUnfit when Ray is not installed.
+    Args:
+        threads: of each process; Ray starts as many processes as the cores allow.
+    Raises: as `federated.server.serve`; OptionUnfit when Ray is not installed, or for more threads than cores.
     """
+    if threads > (cores := os.cpu_count() or 1):
+        raise OptionUnfit(
+            f"--threads is {threads}, and Ray has {cores} cores: no client would ever start",
+            mend=f"--threads of at most {cores}",
+        )
     if find_spec("ray") is None:
         raise OptionUnfit(
             "--engine ray needs Ray, which is not installed",
@@ -48,8 +56,8 @@ def simulate_on_ray(
         try:
             outcome.append(
                 serve(
-                    grid, settings, out=out, evaluation=evaluation, resume=resume, engine="ray", tell=tell, stop=stop,
-                    clients_know=False,
+                    grid, settings, out=out, evaluation=evaluation, threads=threads, resume=resume, engine="ray",
+                    tell=tell, stop=stop, clients_know=False,
                 )
             )  # fmt: skip
         except BaseException as error:  # it must reach the thread that waits, an interruption too
@@ -60,7 +68,7 @@ def simulate_on_ray(
         client_app,
         settings.federation.clients,
         backend_config={
-            "client_resources": {"num_cpus": 1, "num_gpus": 0.0},
+            "client_resources": {"num_cpus": threads, "num_gpus": 0.0},
             "init_args": {"logging_level": LOUDEST, "log_to_driver": False, "include_dashboard": False},
         },
     )

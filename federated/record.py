@@ -26,6 +26,8 @@ class FederatedRecord(Frozen):
     Attributes:
         tool: name and version of this program.
         engine: what ran the clients: "in-process", "ray" or "deployment".
+        threads: of each client's computation, on which the last bits of the weights depend; null in a deployment, where
+            each has its own.
         options: every option of the federation, defaults filled in.
         base: name and sha256 of the checkpoint that all clients began from.
         data: name, sha256, rows and columns of the file that was divided; null in a deployment: no server sees it.
@@ -50,6 +52,7 @@ class FederatedRecord(Frozen):
     schema_version: str = "1.0"
     tool: dict[str, str | None]
     engine: str
+    threads: int | None = None
     options: dict[str, Any]
     base: dict[str, Any]
     data: dict[str, Any] | None

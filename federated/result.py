@@ -125,7 +125,8 @@ def training_record(bench: Workbench, record: FederatedRecord, trained: int) -> 
         sessions=record.sessions,
         energy=record.energy,
         hardware={
-            "device": bench.device.type, "dtype": "float32", "threads": torch.get_num_threads(), "processes": 1,
+            "device": bench.device.type, "dtype": "float32", "threads": record.threads or torch.get_num_threads(),
+            "processes": 1,
         },
         versions=versions(),
         privacy=record.privacy,

@@ -69,6 +69,7 @@ def serve(
     engine: str,
     tell: Tell,
     stop: StopRequest,
+    threads: int | None = None,
     wait: float = WAIT_SECONDS,
     clients_know: bool = True,
 ) -> FederatedResult:
@@ -76,6 +77,7 @@ def serve(
 
     Args:
         evaluation: a file of rows for the server.
+        threads: of a simulated client's computation, for the record.
         clients_know: whether the clients have the settings from their run's configuration; else each message has them.
     Raises: BadInput of every kind before the first round where it can be known; ClientsGone with the last good model
         kept in `out`; KeyboardInterrupt after Ctrl-C, with the last round set down.
@@ -116,7 +118,9 @@ def serve(
 
         def finish(ended: str, *, finished: bool) -> FederatedResult:
             progressed.energy = meter.close()
-            record = _record(settings, bench, rounds, roster, engine=engine, ended=ended, identity=identity)
+            record = _record(
+                settings, bench, rounds, roster, engine=engine, threads=threads, ended=ended, identity=identity
+            )
             return publish(bench, rounds.model, record, out, state, finished=finished)
 
         try:
@@ -189,8 +193,8 @@ def identity_of(settings: RunSettings, bench: Workbench) -> dict[str, Any]:
 
 
 def _record(
-    settings: RunSettings, bench: Workbench, rounds: Rounds, roster: Roster, *, engine: str, ended: str,
-    identity: dict[str, Any],
+    settings: RunSettings, bench: Workbench, rounds: Rounds, roster: Roster, *, engine: str, threads: int | None,
+    ended: str, identity: dict[str, Any],
 ) -> FederatedRecord:  # fmt: skip
     from core_model.training_record import tool
 
@@ -201,6 +205,7 @@ def _record(
     return FederatedRecord(
         tool=tool(),
         engine=engine,
+        threads=threads,
         options=settings.federation.model_dump(mode="json"),
         base={"name": bench.base.name, "sha256": bench.base.sha256},
         data=describe_rows(settings, bench),

@@ -33,6 +33,7 @@ FINEST = 5e-4  # and by at least this much,
 LARGEST_PRV = 500.0  # its e^epsilon leaves the range of a float soon after
 GRID = 2**22  # and by more where its grid would have more points than this: seconds, and hundreds of megabytes
 COARSEST = 0.1  # but never by more than this share
+GUESSED = 20  # a guess of the answer rounds this much more coarsely, and costs about so much less
 
 
 def rdp_epsilon(history: Sequence[Release], delta: float, *, orders: Sequence[float] = ORDERS) -> float:
@@ -65,13 +66,24 @@ def prv_epsilon(history: Sequence[Release], delta: float) -> float:
     return _prv_epsilon(tuple(history), delta) if history else 0.0
 
 
+def guessed_prv_epsilon(history: Sequence[Release], delta: float) -> float:
+    """About what `prv_epsilon` will say, on a grid twenty times as coarse: to search with, never to promise with.
+
+    Args, raises: as `prv_epsilon`.
+    """
+    if not history:
+        return 0.0
+    fine = _rounding(history, delta, rdp_epsilon(history, delta, orders=QUICK))
+    return max(_prv_epsilon(tuple(history), delta, GUESSED) - (GUESSED - 1) * fine, 0.0)
+
+
 @lru_cache(maxsize=256)  # calibration, display and record ask for the same history; each answer takes a good while
-def _prv_epsilon(history: tuple[Release, ...], delta: float) -> float:
+def _prv_epsilon(history: tuple[Release, ...], delta: float, coarser: float = 1.0) -> float:
     second_opinion = rdp_epsilon(history, delta, orders=QUICK)
-    error = _rounding(history, delta, second_opinion)
+    error = coarser * _rounding(history, delta, second_opinion)
     if second_opinion > LARGEST_PRV:
         why = f"epsilon is about {second_opinion:.3g}, and above {LARGEST_PRV:g} e^epsilon leaves the range of a float"
-    elif error > COARSEST * max(second_opinion, 0.05):
+    elif error > coarser * COARSEST * max(second_opinion, 0.05):
         why = f"{sum(times for _, _, times in history):,} steps need a finer grid than fits in memory"
     else:
         accountant = accountants().prv()

@@ -10,7 +10,7 @@ from collections.abc import Callable
 from math import exp, inf, log
 
 from core_model.errors import OptionUnfit
-from privacy.accountants import QUICK, rdp_epsilon
+from privacy.accountants import QUICK, guessed_prv_epsilon, rdp_epsilon
 from privacy.accounting import Accountant, Budget, Ledger, Phase, Sampling
 
 SMALLEST_NOISE, LARGEST_NOISE = 0.1, 1_000.0  # below, PRV overflows; above, no gradient is left
@@ -43,6 +43,9 @@ def noise_multiplier_for(
     def roughly(noise: float) -> float:
         return rdp_epsilon(spent_with(noise).releases(), delta, orders=QUICK)
 
+    def closely(noise: float) -> float:
+        return guessed_prv_epsilon(spent_with(noise).releases(), delta)
+
     if ledger.epsilon(delta, accountant=accountant) >= epsilon:
         raise OptionUnfit(
             f"the budget of epsilon {epsilon:g} at delta {delta:g} is spent already",
@@ -51,6 +54,8 @@ def noise_multiplier_for(
     start = _by_doubling(roughly, epsilon, first=SMALLEST_NOISE)
     if start is not None:  # the quick bound goes most of the way
         start = _meet(roughly, epsilon, safe=start, limit=SMALLEST_NOISE, slope=-1.5)
+        if accountant == "prv" and _or_infinite(closely, start) <= epsilon:  # and a coarse grid nearly all the rest
+            start = _meet(closely, epsilon, safe=start, limit=SMALLEST_NOISE, slope=-1.5)
     # PRV may reach what the quick bound cannot, and for a tiny epsilon its rounding may need a little more.
     start = _by_doubling(epsilon_of, epsilon, first=start or LARGEST_NOISE)
     if start is None:

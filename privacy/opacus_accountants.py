@@ -8,7 +8,7 @@ trace of that is taken away again, so that a training that follows imports the w
 from __future__ import annotations
 
 import sys
-from functools import cache
+from functools import cache, lru_cache
 from importlib import import_module
 from importlib.util import find_spec
 from threading import Lock
@@ -67,4 +67,7 @@ def _convolve(*arguments: Any, **options: Any) -> Any:
 
 def _found() -> Accountants:
     module = import_module("opacus.accountants")
+    orders: Any = import_module("opacus.accountants.analysis.rdp")
+    if not hasattr(orders._compute_rdp, "cache_info"):  # a pure function of three numbers, asked for the same again
+        orders._compute_rdp = lru_cache(maxsize=10_000)(orders._compute_rdp)
     return Accountants(module.PRVAccountant, module.RDPAccountant)

@@ -59,7 +59,10 @@ PARTS = {
     type=click.Choice(["in-process", "ray"]),
     default="in-process",
     show_default=True,
-    help="What runs the clients; the same seed gives the same weights.",
+    help="What runs the clients; the same seed and --threads give the same weights.",
+)
+@click.option(
+    "--threads", type=int, metavar="N", help="Threads of a client's training.  [default: all in process, 1 on Ray]"
 )
 @click.option("--with-solo", is_flag=True, help="Then train each client alone, in --out/solo, to compare with.")
 @click.option("--with-pooled", is_flag=True, help="Then train on all rows in one place, in --out/pooled.")
@@ -68,7 +71,8 @@ PARTS = {
 @json_option
 def federate(
     *, base: str, data: str, eval_data: str | None, out: Path, task: str, labels: str | None, engine: str,
-    with_solo: bool, with_pooled: bool, resume: bool, as_json: bool, **flags: Any,
+    threads: int | None, with_solo: bool, with_pooled: bool, resume: bool, as_json: bool,
+    **flags: Any,
 ) -> None:  # fmt: skip
     """Train one model across clients that keep their rows.
 
@@ -119,7 +123,7 @@ def federate(
     result: FederatedResult | None = None
     try:
         result = simulate(
-            settings, out=out, evaluation=eval_data, engine=engine, resume=resume,  # type: ignore[arg-type]
+            settings, out=out, evaluation=eval_data, engine=engine, threads=threads, resume=resume,  # type: ignore[arg-type]
             tell=lambda told: click.echo(line(told), err=True),
             notice=lambda said: click.echo(terminal_text(said), err=True),
         )  # fmt: skip

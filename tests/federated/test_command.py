@@ -7,9 +7,12 @@ import os
 import signal
 
 import pytest
+import torch
 
 import federated.client
 from audit.main import run as command
+from federated import local_training
+from federated.record import NAME
 from tests.core_model.training_world import planted_rows
 from tests.factories import write_rows
 from tests.federated.test_faults import Troubled
@@ -53,8 +56,24 @@ def test_the_result_can_be_audited(tmp_path, capsys):
     assert "federated_record.json" in json.dumps(record["claims"])
 
 
+@pytest.mark.parametrize("threads", [1, 2])
+def test_clients_compute_with_the_threads_that_the_record_names(tmp_path, monkeypatch, threads):
+    before, seen = torch.get_num_threads(), set()
+    trained = local_training.train_locally
+    monkeypatch.setattr(
+        local_training, "train_locally",
+        lambda *given, **options: seen.add(torch.get_num_threads()) or trained(*given, **options),
+    )  # fmt: skip
+    assert federate(tmp_path / "m", "--clients", "2", "--threads", str(threads)) == 0
+    assert seen == {threads} and torch.get_num_threads() == before
+    records = [json.loads((tmp_path / "m" / name).read_text()) for name in (NAME, "training_record.json")]
+    assert [records[0]["threads"], records[1]["hardware"]["threads"]] == [threads, threads]
+
+
 BAD = {
     "nobody said how many": ((), "--clients is missing"),
+    "no threads": (("--clients", "2", "--threads", "0"), "--threads is 0"),
+    "more threads than Ray has cores": (("--clients", "2", "--threads", "99999", "--engine", "ray"), "--threads"),
     "more clients than rows": (("--clients", "65"), "--clients 65, but train.jsonl has 64 rows"),
     "a column that is missing": (("--partition", "column:sex"), "sex"),
     "a column of one value": (("--partition", "column:one"), "has one value, 'same'"),
