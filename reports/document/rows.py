@@ -22,6 +22,8 @@ MOST_EXAMPLES = 40  # rows of one finding that a page shows: the worst, and some
 MOST_FIGURE_ROWS = 200  # rows of one figure's table that a page shows
 MOST_COLUMNS = 12
 PAGE_LETTERS, COLUMN_LETTERS = 110, 4  # of a table's font: on a line of A4, and between two columns
+CROWD = 7  # columns from which on a line of paper may be too short for them
+SENTENCE = 24  # letters of a cell that is read over several lines
 USUAL_CONFIDENCE = 0.95  # of an interval; any other is written beside it
 
 DIRECTION = {"lower": N_("lower is better"), "higher": N_("higher is better")}
@@ -96,6 +98,23 @@ class Table:
         columns = zip(self.columns, *([text for text, _ in row] for row in self.rows), strict=True)
         longest = [max((len(word) for text in column for word in text.split()), default=0) for column in columns]
         return sum(longest) + COLUMN_LETTERS * len(longest) <= PAGE_LETTERS
+
+    @property
+    def crowded(self) -> bool:
+        """Whether its many columns do not stand side by side on paper: there each row is a list of labelled values."""
+        room = sum(min(letters, SENTENCE) + COLUMN_LETTERS for letters in self._letters)
+        return len(self.columns) >= CROWD and room > PAGE_LETTERS
+
+    @property
+    def sentences(self) -> frozenset[str]:
+        """Columns whose texts need a line of their own on paper."""
+        return frozenset(name for name, n in zip(self.columns, self._letters, strict=True) if n > SENTENCE)
+
+    @property
+    def _letters(self) -> list[int]:
+        """Of each column's longest cell, its header included."""
+        columns = zip(self.columns, *([text for text, _ in row] for row in self.rows), strict=True)
+        return [max(map(len, column)) for column in columns]
 
 
 @dataclass(frozen=True)
