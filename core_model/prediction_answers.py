@@ -68,7 +68,7 @@ def span_answers(predictor: Predictor, questions: Sequence[str], contexts: Seque
             predictor.forward.tokenizer, some, other, predictor.checkpoint.max_length, first_row=place.before
         )
         predictor.truncated += parts.truncated
-        records = _records(predictor, parts, place)
+        records = records_of(predictor, parts, place)
         starts = np.searchsorted(parts.rows, np.arange(len(some) + 1))
         for context, start, end in zip(other, starts, starts[1:], strict=False):
             text, score = _best(parts, records, range(start, end), context)
@@ -106,10 +106,8 @@ def best_spans(
     return found
 
 
-def _records(predictor: Predictor, parts: Windows, place: Place) -> np.ndarray:
-    """The record of each window, from the cache or the model, (windows,) of RECORD."""
-    import torch
-
+def records_of(predictor: Predictor, parts: Windows, place: Place) -> np.ndarray:
+    """The best span of each window, from the cache or the model, (windows,) of RECORD."""
     forward = predictor.forward
     nothing = np.zeros(0, dtype=np.int32)
     names, chosen, of_part = distinct(
@@ -129,9 +127,7 @@ def _records(predictor: Predictor, parts: Windows, place: Place) -> np.ndarray:
     first, last = parts.first[chosen], parts.last[chosen]
 
     def run(batch: np.ndarray) -> tuple[list[bytes], int]:
-        with torch.inference_mode():
-            output = forward.model(**forward.batch(ids, types, batch))
-        starts, ends = (logits.float().cpu().numpy() for logits in (output.start_logits, output.end_logits))
+        starts, ends = forward.spans(ids, types, batch)
         return [record.tobytes() for record in best_spans(starts, ends, first[batch], last[batch])], len(batch)
 
     work = Work(names, ids.lengths, run, budget=predictor.token_budget, padding=forward.can_pad)
@@ -165,7 +161,7 @@ def read_windows(
             mend="save the checkpoint with a fast tokenizer (tokenizer.json)",
         )
     special = tokenizer.num_special_tokens_to_add(pair=True)
-    longest_question = max(1, (max_length - special) // 2)
+    longest = longest_question(tokenizer, max_length)
     has_types = "token_type_ids" in tokenizer.model_input_names
     ids: list[Ragged] = []
     types: list[Ragged] = []
@@ -173,14 +169,14 @@ def read_windows(
     offsets: list[np.ndarray] = []
     truncated = 0
     for start in range(0, len(questions), CHUNK):
-        some, cut = _shortened(tokenizer, questions[start : start + CHUNK], longest_question)
+        some, cut = shortened(tokenizer, questions[start : start + CHUNK], longest)
         truncated += cut
         found = tokenizer(
             some,
             contexts[start : start + CHUNK],
             truncation="only_second",
             max_length=max_length,
-            stride=int(OVERLAP * (max_length - special - longest_question)),
+            stride=int(OVERLAP * (max_length - special - longest)),
             return_overflowing_tokens=True,
             return_attention_mask=False,
             padding=False,
@@ -203,7 +199,12 @@ def read_windows(
     )
 
 
-def _shortened(tokenizer: PreTrainedTokenizerBase, questions: list[str], longest: int) -> tuple[list[str], int]:
+def longest_question(tokenizer: PreTrainedTokenizerBase, max_length: int) -> int:
+    """Tokens that a question may take: half of what special tokens leave."""
+    return max(1, (max_length - tokenizer.num_special_tokens_to_add(pair=True)) // 2)
+
+
+def shortened(tokenizer: PreTrainedTokenizerBase, questions: list[str], longest: int) -> tuple[list[str], int]:
     """The first `longest` tokens of each question, as text, and how many had more."""
     found = tokenizer(questions, add_special_tokens=False, truncation=False, verbose=False)
     ends = [encoding.offsets[longest - 1][1] if len(encoding.ids) > longest else None for encoding in found.encodings]

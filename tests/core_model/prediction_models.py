@@ -134,9 +134,8 @@ def open_reader(folder: Path, family: str = "bert") -> Any:
     tokenizer = AutoTokenizer.from_pretrained(folder)
     segments = ["token_type_ids"] if family in ("bert", "electra") else []
     tokenizer.model_input_names = ["input_ids", *segments, "attention_mask"]
-    config = AutoConfig.for_model(
-        family, vocab_size=len(tokenizer), pad_token_id=tokenizer.pad_token_id, **FAMILIES[family]
-    )
+    shape = (FAMILIES | TWO_STACKS)[family]
+    config = AutoConfig.for_model(family, vocab_size=len(tokenizer), pad_token_id=tokenizer.pad_token_id, **shape)
     torch.manual_seed(1)
     model = AutoModelForQuestionAnswering.from_config(config).eval()
     with torch.no_grad():
