@@ -16,22 +16,24 @@ PACKAGES = (
     "fairlearn", "codecarbon", "datasketch", "safetensors",
 )  # fmt: skip
 
+GRAPH_PACKAGES = ("onnx", "onnxruntime")
+
 
 def tool() -> Tool:
     """This program and its version."""
     return Tool(version=version("aboveboard"))
 
 
-def environment(*, seed: int, profile: str, threads: int | None = None) -> Environment:
-    """The environment of a run that starts now."""
+def environment(*, seed: int, profile: str, threads: int | None = None, graph: bool = False) -> Environment:
+    """The environment of a run that starts now; `graph`: of an exported graph, which ONNX Runtime runs on the CPU."""
     import torch
 
     return Environment(
         python=platform.python_version(),
         platform=f"{platform.system()} {platform.machine()}",
-        packages=package_versions(PACKAGES),
+        packages=package_versions((*PACKAGES, *GRAPH_PACKAGES) if graph else PACKAGES),
         hardware=processor(),
-        device="cuda" if torch.cuda.is_available() else "cpu",
+        device="cuda" if torch.cuda.is_available() and not graph else "cpu",
         threads=threads or torch.get_num_threads(),
         seed=seed,
         profile=profile,

@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING, Protocol
 from audit.plugin import Need, Plugin
 from core_model.errors import BrokenPlugin
 from core_model.evaluation import WRITING, Answers, Askable, ask, metrics_of, require_references
+from core_model.onnx_graph import graph_of
 from core_model.predictions import Predictions
 from core_model.tasks import Task
 
@@ -172,7 +173,7 @@ class Subject:
             Need.LABELS: self._has_truth,
             Need.GROUPS: bool(self.data.group_columns),
             Need.TRAINING_DATA: self.training is not None,
-            Need.GRADIENTS: True,
+            Need.GRADIENTS: graph_of(self.checkpoint) is None,
             Need.GENERATOR: self.task in GENERATORS,
             Need.REFERENCE_CHECKPOINT: self.reference is not None,
             Need.TRAINING_RECORD: self.checkpoint.training_record is not None,

@@ -5,7 +5,8 @@
     model, tokenizer = checkpoint.load_model(), checkpoint.load_tokenizer()
 
 Opening reads configuration, safetensors headers and tokenizer files, and does not import torch. Only `load_model` and
-`load_tokenizer` build something, from local files, with safetensors alone and never with code of the checkpoint.
+`load_tokenizer` build something, from local files, with safetensors alone and never with code of the checkpoint. Where
+an exported graph (ONNX) lies in place of safetensors, `graph` is that graph, verified, and there is no model to load.
 """
 
 from __future__ import annotations
@@ -32,6 +33,7 @@ from core_model.checkpoint_weights import Tensor, count_parameters, read_weights
 from core_model.compression.scheme import read_scheme
 from core_model.errors import CheckpointDamaged, CheckpointMissing, CheckpointUnsafe, TaskUnfit
 from core_model.model_card import front_matter, read_card, read_licence
+from core_model.onnx_graph import EXPORT, SUFFIX, Graph, check_graph, choose_graph, named_graph, read_graph
 from core_model.tasks import Task
 
 if TYPE_CHECKING:
@@ -58,6 +60,7 @@ class Checkpoint:
         claims: what its own records assert, unverified: (name, value, file).
         training_record: `training_record.json`, when there is one.
         pickled: whether the weights are a pickle, which was allowed by name.
+        graph: the exported graph (ONNX) that holds the weights; None where torch loads them.
     """
 
     name: str
@@ -76,12 +79,19 @@ class Checkpoint:
     claims: Sequence[tuple[str, Any, str]] = ()
     training_record: Mapping[str, Any] | None = field(default=None, repr=False)
     pickled: bool = False
+    graph: Graph | None = None
 
     def load_model(self, dtype: str = "float32") -> PreTrainedModel:
         """The model in eval mode, on the CPU, every weight from the checkpoint.
 
-        Raises: CheckpointDamaged when files changed since opening, or weights are missing and would be random.
+        Raises: CheckpointDamaged when files changed since opening, or weights are missing and would be random;
+            TaskUnfit for an exported graph, which torch cannot load.
         """
+        if self.graph is not None:
+            raise TaskUnfit(
+                f"{self.name} is an exported graph (ONNX): torch cannot load it",
+                mend="name the checkpoint that it was exported from; a graph can be audited, and nothing else",
+            )
         from core_model.checkpoint_loading import load_model
 
         self._require_unchanged()
@@ -105,19 +115,24 @@ class Checkpoint:
 
 
 def open_checkpoint(location: str | Path, *, allow_pickle: bool = False) -> Checkpoint:
-    """Open and verify a Hugging Face folder, or a hub id (`owner/name`, `hub:owner/name@revision`).
+    """Open and verify a Hugging Face folder, a hub id (`owner/name`, `hub:owner/name@revision`), or an exported graph.
 
     Args:
-        location: the folder or id.
+        location: the folder or id; or the file of a graph in its folder, such as `DIR/model.int8.onnx`.
         allow_pickle: accept `pytorch_model.bin`; it is then read with torch's restricted unpickler alone.
     Raises: CheckpointMissing, CheckpointDamaged, CheckpointUnsafe, TokenizerUnfit, TaskUnfit; each names file and mend.
     """
-    folder = find_folder(location, allow_pickle=allow_pickle)
+    named = named_graph(location)
+    folder = find_folder(location if named is None else named.parent, allow_pickle=allow_pickle)
     config = _configuration(folder)
     card = read_card(folder)
-    tensors, weights = read_weights(folder)
-    pickled = not weights
-    if pickled:
+    tensors, weights = read_weights(folder) if named is None else ({}, [])
+    file = named.name if named is not None else None if weights else choose_graph(folder)
+    graph = read_graph(folder, file) if file is not None else None
+    pickled = not weights and graph is None
+    if graph is not None:
+        tensors, weights = dict(graph.tensors), list(graph.files)
+    elif pickled:
         tensors, weights = _pickled(folder, allow_pickle)
     record_path = checked(folder, "training_record.json")
     record = read_json(record_path) if record_path else None
@@ -129,6 +144,10 @@ def open_checkpoint(location: str | Path, *, allow_pickle: bool = False) -> Chec
     facts = gather_facts(config, tensors, notes)
     if scheme := read_scheme(config, folder / "config.json"):
         facts["quantization"] = scheme
+    if graph is not None:
+        check_graph(graph, folder, task, labels)
+        facts |= graph.facts
+        architecture = f"{architecture} as {graph.words}"
     check_tokenizer(folder, config, facts["vocabulary"], tokenizer, task)
     files = {
         name: hash_once(path)
@@ -137,14 +156,14 @@ def open_checkpoint(location: str | Path, *, allow_pickle: bool = False) -> Chec
     }
     text = str(location)
     return Checkpoint(
-        name=folder.name if Path(text).expanduser().exists() else text.removeprefix("hub:"),
+        name=_name(folder, text, named),
         path=folder,
         location=text,
         sha256=content_hash(files),
         files=files,
         task=task,
         architecture=architecture,
-        parameters=count_parameters(tensors.values()),
+        parameters=count_parameters(tensors.values()) if graph is None else graph.parameters,
         labels=labels,
         licence=read_licence(folder, card),
         card=card,
@@ -153,7 +172,14 @@ def open_checkpoint(location: str | Path, *, allow_pickle: bool = False) -> Chec
         claims=read_claims(folder),
         training_record=record,
         pickled=pickled,
+        graph=graph,
     )
+
+
+def _name(folder: Path, location: str, named: Path | None) -> str:
+    if named is not None:
+        return f"{folder.name}/{named.name}"
+    return folder.name if Path(location).expanduser().exists() else location.removeprefix("hub:")
 
 
 def _configuration(folder: Path) -> dict[str, Any]:
@@ -168,6 +194,11 @@ def _configuration(folder: Path) -> dict[str, Any]:
     if path is not None:
         return read_json(path)
     _refuse_other_formats(folder)
+    if any(entry.suffix.lower() == SUFFIX for entry in folder.iterdir()):
+        raise CheckpointMissing(
+            f"{folder} holds an exported graph (ONNX), but no config.json, which names its task and labels",
+            mend=f"copy config.json and tokenizer of its checkpoint beside it; this writes all of them: {EXPORT}",
+        )
     inside = ", ".join(sorted(entry.name for entry in folder.iterdir())[:5]) or "nothing"
     raise CheckpointMissing(
         f"{folder} has no config.json (it holds {inside})", mend="name the folder that save_pretrained wrote"

@@ -25,7 +25,7 @@ TOKENIZER_FILES = (
     "source.spm", "target.spm", "tekken.json",
 )  # fmt: skip
 PICKLES = (".bin", ".pt", ".pth", ".ckpt", ".pkl", ".pickle", ".joblib")
-OTHER_WEIGHTS = {".gguf": "GGUF", ".h5": "Keras", ".msgpack": "Flax", ".onnx": "ONNX"}
+OTHER_WEIGHTS = {".gguf": "GGUF", ".h5": "Keras", ".msgpack": "Flax"}
 HUB_FILES = ("*.safetensors", "*.json", "*.txt", "*.model", "*.spm", "*.jinja", "bpe.codes", "README.md", "LICENSE*")
 HUB_NAME = re.compile(r"[\w-][\w.-]*/[\w-][\w.-]*(@[\w./-]+)?")
 

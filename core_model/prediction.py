@@ -21,16 +21,20 @@ from __future__ import annotations
 from collections.abc import Callable, Sequence
 from functools import cached_property, partial
 from threading import RLock
-from typing import Literal, Protocol
+from typing import TYPE_CHECKING, Literal, Protocol, cast
 
 import numpy as np
 
+from core_model.onnx_graph import graph_of
 from core_model.prediction_cache import Named, PredictionCache, scope_of
 from core_model.prediction_forward import Forward, Loadable, default_threads
 from core_model.prediction_gradients import EmbeddingGradients, Target, embedding_gradients
 from core_model.prediction_inputs import Inputs, make_inputs
 from core_model.prediction_requests import Place, Work, paid_once, windows
 from core_model.predictions import Generations, Predictions, Scores, SpanAnswers, TokenScores
+
+if TYPE_CHECKING:
+    from core_model.checkpoint import Checkpoint as OpenedCheckpoint
 
 __all__ = ["EmbeddingGradients", "PredictionCache", "Predictor"]
 
@@ -98,8 +102,14 @@ class Predictor:
 
     @cached_property
     def forward(self) -> Forward:
-        """The loaded model, its parameters frozen, and its tokenizer."""
-        return Forward(self.checkpoint, self._device)
+        """The loaded model, its parameters frozen, or the opened graph; and its tokenizer."""
+        graph = graph_of(self.checkpoint)
+        if graph is None:
+            return Forward(self.checkpoint, self._device)
+        from core_model.onnx_forward import GraphForward
+
+        # Only `open_checkpoint` makes a checkpoint with a graph.
+        return GraphForward(cast("OpenedCheckpoint", self.checkpoint), graph, self._device)
 
     @property
     def device(self) -> str:
@@ -114,6 +124,8 @@ class Predictor:
     @property
     def token_budget(self) -> int:
         """Tokens in a batch, padding included."""
+        if self.forward.alone:
+            return 1
         return self._token_budget or (TOKEN_BUDGET if self.forward.device.type == "cpu" else GPU_TOKEN_BUDGET)
 
     def predict(self, texts: Sequence[str], pairs: Sequence[str] | None = None) -> Predictions:
@@ -128,7 +140,7 @@ class Predictor:
         """
         with self._one_at_a_time:
             self.forward.require("classes")
-            parts = [np.zeros((0, self._classes), dtype=np.float32)]
+            parts = [np.zeros((0, self.forward.classes), dtype=np.float32)]
             for place, some, other in windows(texts, pairs):
                 inputs = self._inputs(some, other, first_row=place.before)
                 self.truncated += inputs.truncated
@@ -262,7 +274,3 @@ class Predictor:
                 self.progress(place.before + place.rows * answered // len(work.keys), place.in_all)
 
         return paid_once(work, forward=self.forward, cache=self.cache, threads=self.threads, told=told)
-
-    @property
-    def _classes(self) -> int:
-        return int(self.forward.model.config.num_labels)

@@ -32,6 +32,8 @@ from zlib import crc32
 import numpy as np
 import platformdirs
 
+from core_model.onnx_graph import graph_of
+
 REQUEST_BYTES = 8
 SECONDS_BETWEEN_COMMITS = 1.0
 SECONDS_TO_WAIT_FOR_A_LOCK = 30.0
@@ -57,12 +59,13 @@ class Named(Protocol):
 
 def scope_of(checkpoint: Named, dtype: str = "float32") -> dict[str, str | int]:
     """Everything that a checkpoint's answers depend on, beside the input and the device (which is in the key)."""
+    engine = "torch" if graph_of(checkpoint) is None else "onnxruntime"
     return {
         "checkpoint": checkpoint.sha256,
         "max_length": checkpoint.max_length,
         "dtype": dtype,
         "forward": FORWARD_VERSION,
-        **{name: _version(name) for name in ("torch", "transformers", "tokenizers")},
+        **{name: _version(name) for name in (engine, "transformers", "tokenizers")},
     }
 
 

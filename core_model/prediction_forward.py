@@ -76,6 +76,16 @@ class Forward:
         self.model = model.to(self.device)
         self.short = shortened(model) if self.device.type == "cpu" else self.model
 
+    @property
+    def alone(self) -> bool:
+        """Whether each row needs a batch of its own, because its neighbours would move its answer."""
+        return False
+
+    @property
+    def classes(self) -> int:
+        """How many a classifier chooses from."""
+        return int(self.model.config.num_labels)
+
     def require(self, head: Head) -> None:
         """Raises: TaskUnfit when the model's head cannot do this."""
         if self.head != head:
@@ -91,6 +101,15 @@ class Forward:
         with torch.inference_mode():
             found = self.short(**self.batch(ids, types, rows)).logits
             return [row.tobytes() for row in found.float().cpu().numpy()], len(rows)
+
+    def spans(self, ids: Ragged, types: Ragged | None, rows: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+        """Logits of each token being an answer's first, and its last: (rows, longest) float32 each, as one batch."""
+        import torch
+
+        with torch.inference_mode():
+            output = self.model(**self.batch(ids, types, rows))
+        starts, ends = (logits.float().cpu().numpy() for logits in (output.start_logits, output.end_logits))
+        return starts, ends
 
     def batch(self, ids: Ragged, types: Ragged | None, rows: np.ndarray) -> dict[str, torch.Tensor]:
         """The model's arguments, padded on the right. Rows of equal length need no mask, and attention is faster so."""

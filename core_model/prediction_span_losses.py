@@ -60,8 +60,6 @@ def _tokens(parts: Windows, part: int, span: Span | None) -> Span:
 
 def _records(predictor: Predictor, parts: Windows, truths: np.ndarray, place: Place) -> np.ndarray:
     """The record of each window, from the cache or the model, (windows,) of RECORD; truths: (windows, 2) tokens."""
-    import torch
-
     forward = predictor.forward
     nothing = np.zeros(0, dtype=np.int32)
     names, chosen, of_part = distinct(
@@ -81,9 +79,7 @@ def _records(predictor: Predictor, parts: Windows, truths: np.ndarray, place: Pl
     first, last, truth = parts.first[chosen], parts.last[chosen], truths[chosen]
 
     def run(batch: np.ndarray) -> tuple[list[bytes], int]:
-        with torch.inference_mode():
-            output = forward.model(**forward.batch(ids, types, batch))
-        starts, ends = (logits.float().cpu().numpy() for logits in (output.start_logits, output.end_logits))
+        starts, ends = forward.spans(ids, types, batch)
         return [record.tobytes() for record in true_spans(starts, ends, first[batch], last[batch], truth[batch])], len(
             batch
         )

@@ -19,13 +19,13 @@ from typing import TYPE_CHECKING, Any
 
 import torch
 
-from core_model.errors import OptionUnfit, TaskUnfit
+from core_model.errors import TaskUnfit
+from core_model.onnx_session import require_packages
 from core_model.tasks import Task
 
 if TYPE_CHECKING:
     from transformers import PreTrainedModel, PreTrainedTokenizerBase
 
-INSTALL = "pip install 'aboveboard[onnx]'"
 ROWS, TOKENS, TARGETS = 2, 8, 6  # of the example; numbers that differ, and none of them 0 or 1, which torch would fix
 
 
@@ -42,11 +42,7 @@ def require_onnx() -> None:
 
     Raises: OptionUnfit, with the command that installs them.
     """
-    for name in ("onnx", "onnxscript", "onnxruntime"):
-        try:
-            __import__(name)
-        except ImportError:
-            raise OptionUnfit(f"--format onnx needs the package {name}, which is not installed", mend=INSTALL) from None
+    require_packages(("onnx", "onnxscript", "onnxruntime"), what="--format onnx")
 
 
 def signature_of(task: Task, tokenizer: PreTrainedTokenizerBase) -> Signature:

@@ -16,6 +16,7 @@ import torch
 
 from core_model.export.graph import Plain, Signature
 from core_model.length_buckets import plan_batches
+from core_model.onnx_session import open_session
 
 if TYPE_CHECKING:
     from core_model.tasks.training_task import TrainingTask
@@ -95,12 +96,7 @@ def torch_runner(model: Any, signature: Signature) -> Runner:
 
 def onnx_runner(path: Path, signature: Signature, *, threads: int) -> Runner:
     """The graph in ONNX Runtime, on the CPU."""
-    import onnxruntime
-
-    options = onnxruntime.SessionOptions()
-    options.intra_op_num_threads, options.inter_op_num_threads = threads, 1
-    options.log_severity_level = 3
-    session = onnxruntime.InferenceSession(str(path), options, providers=["CPUExecutionProvider"])
+    session = open_session(path, threads=threads)
     taken = {put.name for put in session.get_inputs()}
 
     def run(inputs: Arrays) -> Arrays:
