@@ -101,6 +101,7 @@ class Session:
                 seed=self.configuration.seed,
                 profile=self.configuration.profile,
                 threads=self.configuration.threads,
+                graph=checkpoint.graph is not None,
             ),
             generation=self._generation,
             policy=self.policy.facts if self.policy else None,
@@ -211,6 +212,8 @@ def prepare(
     predictor = Predictor(
         opened, threads=configuration.threads, cache=PredictionCache.default(opened) if cached else None
     )
+    if opened.graph is not None:
+        _ = predictor.forward  # a graph that ONNX Runtime cannot run is bad input, and no audit's error
     return Session(
         configuration=configuration,
         registry=registry,
