@@ -8,8 +8,8 @@ The span that the model found stands fixed; the words of question and context co
 WHOLE: the log-probability of the span's first token, of its last one, or of both, each over the tokens of the context.
 Of a context that is read in windows, the window with the answer is what is explained.
 
-Source of explaining both ends: Captum's tutorial "Interpreting BERT Models", whose targets are the two logits; here they
-are normalized, as in `core_model.prediction_answers`.
+Source of explaining both ends: Captum's tutorial "Interpreting BERT Models", whose targets are the two logits; here
+they are normalized, as in `core_model.prediction_answers`.
 """
 
 from __future__ import annotations

@@ -9,9 +9,10 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from audit.commands.arguments import print_json
-from audit.commands.explain import print_words, words_as_objects
+from audit.commands.explain import mark_as_object, print_end, print_words, were_cut, words_as_objects
 
 if TYPE_CHECKING:
+    from audit.concerns.explainability.marks import Mark
     from core_model.attribution_writing import Written
     from core_model.checkpoint import Checkpoint
 
@@ -26,6 +27,7 @@ def show_writing(
     *,
     method: str,
     max_new_tokens: int | None,
+    mark: Mark | None,
     out: Path | None,
     as_json: bool,
 ) -> int:
@@ -49,13 +51,12 @@ def show_writing(
         answers = written_answers(predictor, texts, max_new_tokens=max_new_tokens or _limit(opened))
     found = explain_writing(predictor, texts, answers, method=method)
     if out is not None:
-        _write_page(found, opened.name, out)
+        _write_page(found, texts, opened.name, mark, out)
     if as_json:
-        print_json(as_object(found, opened, method=method, given=bool(targets), out=out))
+        print_json(as_object(found, texts, opened, given=bool(targets), mark=mark, out=out))
     else:
-        print_in_terminal(found)
-        if out is not None:
-            click.echo(f"page: {out}")
+        print_in_terminal(found, texts)
+        print_end(mark, out)
     return 0
 
 
@@ -64,7 +65,7 @@ def _limit(opened: Checkpoint) -> int:
     return max(1, min(NEW_TOKENS, opened.max_length // 2))
 
 
-def _write_page(found: Sequence[Written], name: str, out: Path) -> None:
+def _write_page(found: Sequence[Written], texts: Sequence[str], name: str, mark: Mark | None, out: Path) -> None:
     from audit.concerns.explainability.heat_map import heat_map_html
     from audit.concerns.explainability.writing_pictures import token_picture
     from core_model.files import write_atomically
@@ -74,10 +75,14 @@ def _write_page(found: Sequence[Written], name: str, out: Path) -> None:
         for place, one in enumerate(found, start=1)
     ]
     page = heat_map_html(
-        [one.whole for one in found], name=name, answers=[one.answer.text for one in found], figures=pictures,
-        tolerance=_tolerance(found),
+        [one.whole for one in found], name=name, answers=[one.answer.text for one in found], kind="writing",
+        figures=pictures, tolerance=_tolerance(found), cut=_cut(found, texts), mark=mark,
     )  # fmt: skip
     write_atomically(out, page)
+
+
+def _cut(found: Sequence[Written], texts: Sequence[str]) -> list[bool]:
+    return were_cut([one.whole for one in found], texts)
 
 
 def _tolerance(found: Sequence[Written]) -> float:
@@ -88,15 +93,23 @@ def _tolerance(found: Sequence[Written]) -> float:
 
 
 def as_object(
-    found: Sequence[Written], opened: Checkpoint, *, method: str, given: bool, out: Path | None
+    found: Sequence[Written],
+    texts: Sequence[str],
+    opened: Checkpoint,
+    *,
+    given: bool,
+    mark: Mark | None,
+    out: Path | None,
 ) -> dict[str, Any]:
     """What `--json` prints."""
     return {
         "checkpoint": {"name": opened.name, "sha256": opened.sha256},
-        "method": method,
+        "method": found[0].whole.method,
+        "audit_says": mark_as_object(mark),
         "texts": [
             {
                 "text": one.whole.worded.text,
+                "cut": cut,
                 "answer": one.answer.text,
                 "answer_is": "given" if given else "written by the model",
                 "log_probability": one.whole.score,
@@ -111,21 +124,21 @@ def as_object(
                 "completeness_error": one.whole.completeness_error,
                 "steps": one.whole.steps,
             }
-            for one in found
+            for one, cut in zip(found, _cut(found, texts), strict=True)
         ],
         "page": None if out is None else str(out),
     }
 
 
-def print_in_terminal(found: Sequence[Written]) -> None:
+def print_in_terminal(found: Sequence[Written], texts: Sequence[str]) -> None:
     """The words of each text, then the tokens that were written, each with the words that speak for it most."""
     from audit.concerns.explainability.heat_map import signed
     from reports.text import terminal_text
 
-    for one in found:
+    for one, cut in zip(found, _cut(found, texts), strict=True):
         written = terminal_text(one.answer.text, longest=200)
         click.echo(f'"{written}": log-probability {one.whole.score:.2f} nats, by {one.whole.method}')
-        print_words(one.whole, _tolerance([one]))
+        print_words(one.whole, _tolerance([one]), cut=cut)
         click.echo("  token by token, with the words that speak for it most:")
         for place, token in enumerate(one.answer.tokens):
             scores = one.by_token[:, place]

@@ -16,10 +16,14 @@ from audit.commands.explain import explain
 from audit.concerns.explainability.heat_map import heat_map_html, level_of, quality_of, signed
 from core_model.attribution import Attribution
 from core_model.attribution_words import Worded
+from core_model.checkpoint import open_checkpoint
 from core_model.errors import OptionUnfit
 from core_model.tasks import Task
+from reports.record import AuditResult, Status
 from tests.audit.concerns.explainability_subjects import SHORTCUT, write_shortcut_checkpoint
 from tests.audit.task_checkpoints import write_task_checkpoint
+from tests.reports.factories import record as audit_record
+from tests.reports.factories import share
 from tests.reports.hostile import ATTACKS
 
 
@@ -235,3 +239,87 @@ def test_a_target_for_a_classifier_is_refused_with_the_flag_that_it_has(shortcut
     with pytest.raises(OptionUnfit, match="--target is of models that write text") as refused:
         explain.main(args=[shortcut, "--text", "a film", "--target", "b"], standalone_mode=False)
     assert "--label" in refused.value.mend
+
+
+@pytest.fixture(scope="module")
+def reader(tmp_path_factory):
+    return str(write_task_checkpoint(tmp_path_factory.mktemp("reader"), Task.QUESTION_ANSWERING))
+
+
+def test_where_a_model_finds_its_answer_is_explained_by_question_and_context(reader, capsys, tmp_path):
+    page = tmp_path / "why.html"
+    asked = ["--text", "who sees the cat ?", "--context", "so the dog sees the cat"]
+    [found] = json.loads(run(capsys, reader, *asked, "--out", str(page), "--json"))["texts"]
+    assert found["answer"] in found["context"] and found["log_probability"] < 0 and not found["cut"]
+    assert [word["in"] for word in found["words"]] == ["text"] * 5 + ["pair"] * 6
+    by_end = np.array([end["scores"] for end in found["ends"]])
+    assert [end["part"] for end in found["ends"]] == ["begins", "ends"]
+    np.testing.assert_allclose(by_end.sum(axis=0), [word["score"] for word in found["words"]], atol=1e-9)
+    text = page.read_text(encoding="utf-8")
+    assert text.count("<svg") == 1 and text.count("<summary>Table</summary>") == 1 and "<script" not in text
+    assert "answered so" in text and "where the answer begins" in text
+    shown = run(capsys, reader, "--text", "who\x1b[31m ?", "--pair", "the dog", "--method", "occlusion")
+    assert "begins at" in shown and "ends at" in shown and "\x1b" not in shown
+
+
+@pytest.mark.parametrize(
+    ("arguments", "message"),
+    [
+        ([], "there is none"),
+        (["--context", "a", "--context", "b"], "1 --text, but 2 --pair"),
+        (["--context", "a", "--label", "x"], "--label is of models that choose a label"),
+        (["--context", "a", "--target", "x"], "--target is of models that write text"),
+        (["--context", "a", "--method", "shapley-sampling"], "finds answers"),
+    ],
+)
+def test_bad_input_to_a_reader_is_a_letter_with_the_mend(reader, arguments, message):
+    with pytest.raises(OptionUnfit, match=message) as refused:
+        explain.main(args=[reader, "--text", "who sees the cat ?", *arguments], standalone_mode=False)
+    assert refused.value.exit_code == 2 and refused.value.mend
+
+
+def test_what_the_model_does_not_see_of_a_text_is_told_and_a_short_text_is_not(shortcut, reader, capsys, tmp_path):
+    page, long = tmp_path / "why.html", "the cat " * 400
+    found = json.loads(run(capsys, shortcut, "--text", long, "--text", "the cat", "--out", str(page), "--json"))
+    assert [one["cut"] for one in found["texts"]] == [True, False]
+    assert page.read_text(encoding="utf-8").count("longer than the model takes") == 1
+    assert "longer than the model takes" in run(capsys, shortcut, "--text", long, "--method", "input-x-gradient")
+    assert "longer than the model takes" not in run(capsys, shortcut, "--text", "the cat", "--method", "occlusion")
+    shown = run(capsys, reader, "--text", "who ?", "--context", f"the dog {long}", "--method", "occlusion")
+    assert "longer than the model takes" in shown
+
+
+def record_of(checkpoint: str, path, *, interval: tuple[float, float], method: str = "occlusion") -> str:
+    """An audit's record of a checkpoint, with what it says of one method."""
+    line = share(
+        "comprehensiveness_over_random", sum(interval) / 2, slice={"method": method}, interval=interval,
+        unit="probability", better="higher",
+    )  # fmt: skip
+    result = AuditResult(id="explainability", concern="explainability", status=Status.MEASURED, metrics=[line])
+    made = audit_record(audits=[result])
+    subject = made.subject.model_copy(update={"sha256": open_checkpoint(checkpoint).sha256})
+    path.write_text(made.model_copy(update={"subject": subject}).model_dump_json(), encoding="utf-8")
+    return str(path)
+
+
+def test_a_method_that_an_audit_did_not_find_faithful_is_marked_on_the_page_and_another_is_not(
+    shortcut, capsys, tmp_path
+):
+    page, asked = tmp_path / "why.html", ["--text", "the cat saw a dog", "--method", "occlusion"]
+    chance = record_of(shortcut, tmp_path / "chance.json", interval=(-0.01, 0.05))
+    shown = run(capsys, shortcut, *asked, "--record", chance, "--out", str(page))
+    assert "Not faithful on this model: occlusion" in shown
+    assert 'class="mark unfaithful">Not faithful on this model' in page.read_text(encoding="utf-8")
+    better = record_of(shortcut, tmp_path / "better.json", interval=(0.1, 0.3))
+    shown = run(capsys, shortcut, *asked, "--record", better, "--out", str(page))
+    assert "occlusion beats a random order" in shown and "+0.100 to +0.300" in shown
+    assert "Not faithful" not in page.read_text(encoding="utf-8")
+    other = json.loads(run(capsys, shortcut, "--text", "a dog", "--record", better, "--json"))["audit_says"]
+    assert other["faithful"] is None and "does not say" in other["statement"]  # of another method
+
+
+def test_a_record_of_another_checkpoint_is_refused(shortcut, checkpoint, capsys, tmp_path):
+    record = record_of(str(checkpoint), tmp_path / "audit.json", interval=(0.1, 0.3))
+    with pytest.raises(OptionUnfit, match="record of another checkpoint") as refused:
+        run(capsys, shortcut, "--text", "a dog", "--record", record)
+    assert refused.value.exit_code == 2 and "--only explainability" in refused.value.mend

@@ -11,9 +11,11 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from importlib import resources
 from math import ceil
+from typing import Literal
 
 from markupsafe import Markup
 
+from audit.concerns.explainability.marks import Mark
 from core_model.attribution import TOLERANCE, WITHOUT_SIGN, Attribution
 from reports.charts import draw
 from reports.document.markup import environment, source_hash
@@ -23,6 +25,14 @@ from reports.record import Figure
 LEVELS = 5
 SMALLEST_SCALE = 0.001  # probability, or nats: where no word moves more, nothing is drawn as if it did
 FAINTEST = 0.05  # scores below this share of the text's largest are left plain
+Kind = Literal["label", "writing", "span"]
+DID: dict[Kind, str] = {"label": "said", "writing": "wrote", "span": "answered"}
+ADDS_TO: dict[Kind, str] = {
+    "label": "probability of the label",
+    "writing": "log-probability of what was written, in nats",
+    "span": "log-probability of the place where the answer begins and of that where it ends, in nats",
+}
+CUT = "The text is longer than the model takes; what it does not see is left out here, too."
 _GREEN, _RED = (27, 120, 55), (178, 24, 43)  # apart in brightness of underline too; see the dashes
 
 
@@ -54,8 +64,11 @@ def heat_map_html(
     name: str,
     labels: Sequence[str] = (),
     answers: Sequence[str] = (),
+    kind: Kind = "label",
     figures: Sequence[Sequence[Figure]] = (),
     tolerance: float = TOLERANCE,
+    cut: Sequence[bool] = (),
+    mark: Mark | None = None,
 ) -> str:
     """The page of some explained texts; the same scores give the same bytes.
 
@@ -63,9 +76,12 @@ def heat_map_html(
         found: explained by one method.
         name: what the checkpoint is called.
         labels: names of the classes.
-        answers: (texts,) what was written, of a model that writes; the scores are then log-probabilities.
+        answers: (texts,) what was written or found, where it is no label; the scores are then log-probabilities.
+        kind: what is explained.
         tolerance: completeness error of a text, or of a token that was written, from which the page says so.
         figures: of each text, such as its attention; drawn below its table, each with a table of its own.
+        cut: (texts,) whether each was longer than the model takes.
+        mark: what an audit says of the method on this model; without it the page says how to find out.
     """
     style = _style()
     policy = f"default-src 'none'; style-src {source_hash(style)}; base-uri 'none'; form-action 'none'"
@@ -77,11 +93,13 @@ def heat_map_html(
         method=found[0].method if found else "",
         views=[
             _view(one, heading_of(one, labels, answers[place] if answers else None), figures[place] if figures else (),
-                  tolerance)
+                  tolerance, cut=bool(cut) and cut[place])
             for place, one in enumerate(found)
         ],
         signless=bool(found) and found[0].method in WITHOUT_SIGN,
-        writes=bool(answers),
+        did=DID[kind],
+        adds_to=ADDS_TO[kind],
+        mark=mark,
     )  # fmt: skip
     return page + "\n"
 
@@ -106,7 +124,7 @@ def scale_of(one: Attribution) -> float:
     return max(SMALLEST_SCALE, float(abs(one.scores).max(initial=0.0)))
 
 
-def _view(one: Attribution, heading: str, figures: Sequence[Figure], tolerance: float) -> View:
+def _view(one: Attribution, heading: str, figures: Sequence[Figure], tolerance: float, *, cut: bool) -> View:
     largest = scale_of(one)
     parts: list[tuple[str, str]] = []
     for which, text in enumerate((one.worded.text, one.worded.pair)):
@@ -123,7 +141,7 @@ def _view(one: Attribution, heading: str, figures: Sequence[Figure], tolerance: 
     return View(
         heading=heading,
         parts=[part for part in parts if part[1]],
-        note=quality_of(one, tolerance),
+        note=" ".join(part for part in (quality_of(one, tolerance), CUT if cut else "") if part),
         rows=[(word, signed(float(score))) for word, score in zip(one.words, one.scores, strict=True)],
         figures=[_drawn(figure) for figure in figures],
     )
@@ -162,6 +180,7 @@ def _style() -> str:
         "h1{font-size:1.4rem}h2{font-size:1.1rem}",
         ".text{white-space:pre-wrap;font-size:1.15rem;line-height:2.1;overflow-wrap:anywhere}",
         ".unseen{font:.8em monospace;border:1px solid}.note{font-size:.9rem}",
+        ".mark{padding:.5rem .75rem;border-left:.3rem solid #8886}.unfaithful{border:2px dashed;font-weight:600}",
         "table{border-collapse:collapse}caption{text-align:left;font-size:.9rem;white-space:nowrap}",
         "th,td{text-align:left;padding:.1rem 1rem .1rem 0;border-bottom:1px solid #8886}",
         "figure{margin:1.5rem 0}figure svg{max-width:100%;height:auto}figcaption{font-size:.9rem}",

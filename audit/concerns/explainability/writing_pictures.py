@@ -1,9 +1,12 @@
-"""Pictures of what a model wrote: each written token against each word of its prompt or source."""
+"""Pictures of what a model wrote, or found: each token of its answer against each word of the text."""
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+
 import numpy as np
 
+from core_model.attribution_answers import PARTS, Answered
 from core_model.attribution_writing import Written
 from reports.record import Figure
 
@@ -17,24 +20,47 @@ def token_picture(one: Written, *, name: str) -> Figure | None:
     Args:
         name: begins the figure's id.
     """
-    scores = one.by_token[:MOST_WORDS, :MOST_TOKENS]
+    return _map(
+        one.by_token, one.whole.words, one.answer.tokens, name=f"{name}-tokens",
+        title="What each word (line) adds to each token that was written (column)", x_label="written",
+    )  # fmt: skip
+
+
+def span_picture(one: Answered, *, name: str) -> Figure | None:
+    """What each word adds to the log-probability of either end of the answer; None for texts without words.
+
+    Args:
+        name: begins the figure's id.
+    """
+    return _map(
+        one.by_end, one.words, [f"{part} at {token}" for part, token in zip(PARTS, one.answer.ends, strict=True)],
+        name=f"{name}-ends", title="What each word (line) adds to where the answer begins and ends (column)",
+        x_label="end of the answer",
+    )  # fmt: skip
+
+
+def _map(
+    every: np.ndarray, words: Sequence[str], tokens: Sequence[str], *, name: str, title: str, x_label: str
+) -> Figure | None:
+    """Words (lines) against tokens (columns); every: (words, tokens), in nats."""
+    scores = every[:MOST_WORDS, :MOST_TOKENS]
     if not scores.size:
         return None
-    words = [f"{place + 1} {word}" for place, word in enumerate(one.whole.words[:MOST_WORDS])]
-    tokens = [f"{place + 1} {token.strip() or SPACE}" for place, token in enumerate(one.answer.tokens[:MOST_TOKENS])]
+    lines = [f"{place + 1} {word}" for place, word in enumerate(words[:MOST_WORDS])]
+    columns = [f"{place + 1} {token.strip() or SPACE}" for place, token in enumerate(tokens[:MOST_TOKENS])]
     word, token = np.unravel_index(int(scores.argmax()), scores.shape)
-    cut = "" if scores.shape == one.by_token.shape else f" Shown: {len(words)} words, {len(tokens)} tokens."
+    cut = "" if scores.shape == every.shape else f" Shown: {len(lines)} words, {len(columns)} tokens."
     return Figure(
-        id=f"{name}-tokens",
+        id=name,
         kind="heatmap",
-        title="What each word (line) adds to each token that was written (column)",
-        caption=f"Word {words[word]!r} speaks most for token {tokens[token]!r}, by {scores[word, token]:+.2f} nats; "
+        title=title,
+        caption=f"Word {lines[word]!r} speaks most for {columns[token]!r}, by {scores[word, token]:+.2f} nats; "
         f"below 0 it speaks against it.{cut}",
-        x_label="written",
+        x_label=x_label,
         y_label="word",
         rows=[
             {"x": column, "y": line, "value": round(float(scores[i, j]), 4)}
-            for i, line in enumerate(words)
-            for j, column in enumerate(tokens)
+            for i, line in enumerate(lines)
+            for j, column in enumerate(columns)
         ],
     )
