@@ -14,12 +14,11 @@ from pathlib import Path
 
 import numpy as np
 
-from audit.joined_evidence import paired_rows
-from audit.paired_rows import PairedRows
-from audit.paired_statistics import PairedStatistics
+from audit.joined_evidence import JoinedEvidence, paired_rows
+from audit.mend_gains import MEASURED_BY, headlines, measured_price, unmeasured_price
 from audit.statistics import Estimate
 from core_model.errors import BadInput
-from reports.comparison import Comparison, Difference
+from reports.comparison import Comparison, Difference, MendGains
 from reports.record import AuditResult, Metric, Record
 
 
@@ -49,7 +48,10 @@ def compare(
         if other is not None:
             differences += _of_audit(result, other, rows, why_not, random)
     alike = a.data.sha256 == b.data.sha256
-    return Comparison(a=a.subject, b=b.subject, data=a.data, data_b=None if alike else b.data, rows=differences)
+    return Comparison(
+        a=a.subject, b=b.subject, data=a.data, data_b=None if alike else b.data, rows=differences,
+        mend=_mend(differences, a, rows, random),
+    )  # fmt: skip
 
 
 def refuse_unlike(a: Record, b: Record, *, unpaired: bool, names: tuple[str, str] = ("A", "B")) -> None:
@@ -69,10 +71,24 @@ def refuse_unlike(a: Record, b: Record, *, unpaired: bool, names: tuple[str, str
         )
 
 
+def _mend(
+    differences: list[Difference], a: Record, rows: JoinedEvidence | None, random: np.random.Generator
+) -> MendGains | None:
+    """The headline numbers against attacks and noise, and their price; None where nothing was attacked."""
+    gains = headlines(differences, a)
+    if not gains:
+        return None
+    price = measured_price(differences, a.subject.task) or [
+        _difference(MEASURED_BY, before, after, rows, None, random) for before, after in unmeasured_price(rows)
+    ]
+    missing = "no audit of both records measured it, and it cannot be counted from joined evidence rows with labels"
+    return MendGains(gains=gains, price=price, price_missing=None if price else missing)
+
+
 def _of_audit(
     a: AuditResult,
     b: AuditResult,
-    rows: PairedRows | PairedStatistics | None,
+    rows: JoinedEvidence | None,
     why_not: str | None,
     random: np.random.Generator,
 ) -> list[Difference]:
@@ -88,11 +104,11 @@ def _difference(
     audit: str,
     a: Metric,
     b: Metric,
-    rows: PairedRows | PairedStatistics | None,
+    rows: JoinedEvidence | None,
     why_not: str | None,
     random: np.random.Generator,
 ) -> Difference:
-    estimate, paired, reason = difference_of(a, b, rows, why_not, random)
+    estimate, paired, reason = difference_of(audit, a, b, rows, why_not, random)
     return Difference(
         audit=audit,
         name=a.name,
@@ -113,24 +129,24 @@ def _difference(
 
 
 def difference_of(
+    audit: str,
     a: Metric,
     b: Metric,
-    rows: PairedRows | PairedStatistics | None,
+    rows: JoinedEvidence | None,
     why_not: str | None,
     random: np.random.Generator,
 ) -> tuple[Estimate, bool, str | None]:
-    """B minus A of one number.
+    """B minus A of one number of an audit.
 
     Args:
         rows: the evidence rows of both, joined; None where they cannot be, and `why_not` says why.
-    Returns: the difference, whether it is paired, and why it is not or is absent.
+    Returns: the difference, whether it is paired, and how to read that, or why it is not paired or absent.
     """
     paired, reason = None, why_not
     if a.value is not None and b.value is not None and rows is not None:
-        paired = rows.difference(a, random)
-        reason = None if paired else "this number cannot be computed from the evidence rows: intervals combined"
+        paired, reason = rows.difference(audit, a, random)
     estimate = paired or independent_difference(a, b)
-    return estimate, paired is not None, estimate.reason or reason
+    return estimate, estimate.value is not None and paired is not None, estimate.reason or reason
 
 
 def independent_difference(a: Metric, b: Metric) -> Estimate:

@@ -19,13 +19,15 @@ from typing import Any, Literal
 import numpy as np
 
 from audit.examples import within_bounds
+from audit.mending import of_the_original
+from audit.outcomes import Outcomes, refuse_unfit
 from audit.plugin import Evidence, Need, Options, Plugin
 from audit.policy import Policy
 from audit.registry import Registry
 from audit.subject import Subject
 from audit.verdict import judge_run
 from core_model.errors import OutputUnwritable
-from reports.record import AuditResult, Cost, Record, Scalar, Status
+from reports.record import AuditResult, Cost, Mitigation, Record, Scalar, Status
 
 Stage = Literal["started", "measured", "not_measured", "errored", "resumed"]
 Tables = Mapping[str, Sequence[Mapping[str, Scalar]]]
@@ -54,6 +56,7 @@ class Engine:
         policy: limits that replace the audits' own.
         save: called with the record so far, after every audit; writes it atomically.
         keep: called with an audit's tables (a review queue), to write them beside the record.
+        note: called with an audit's id and its rows' outcomes, for the evidence file.
         tell: called with every event.
         meter: measures the energy of one audit (`core_model.energy.measure_energy`).
         finish: completes the record before it is sealed (attaches the evidence file).
@@ -65,6 +68,7 @@ class Engine:
     policy: Policy | None = None
     save: Callable[[Record], None] = lambda record: None
     keep: Callable[[Tables], None] = lambda tables: None
+    note: Callable[[str, Outcomes], None] = lambda audit_id, outcomes: None
     tell: Callable[[Event], None] = lambda event: None
     meter: Callable[[], AbstractContextManager[object]] = nullcontext
     finish: Callable[[Record, Subject], Record] = lambda record, subject: record
@@ -132,7 +136,9 @@ class Engine:
             with self.meter() as energy:
                 evidence = plugin.run(subject.narrowed(plugin), self.options[plugin.id], self._random(plugin))
             result, elsewhere = self._measured(plugin, evidence), evidence.forward_passes
+            refuse_unfit(evidence.outcomes, keys={line.key for line in evidence.metrics}, rows=subject.data.rows)
             self.keep(evidence.tables)
+            self.note(plugin.id, evidence.outcomes)
         except OutputUnwritable:
             raise  # a full disk is the run's trouble, not this audit's
         except Exception as error:
@@ -221,16 +227,13 @@ class Engine:
 
 def _placed(result: AuditResult, frame: Record) -> AuditResult:
     """The result with this run's places in the commands of its mends, so that they can be copied as they stand."""
+
+    def placed(mend: Mitigation) -> Mitigation:
+        mend = of_the_original(mend) if frame.subject.facts.get("graph") else mend
+        return mend.model_copy(update={"command": frame.with_places(mend.command)})
+
     findings = [
-        finding
-        if finding.mitigation is None
-        else finding.model_copy(
-            update={
-                "mitigation": finding.mitigation.model_copy(
-                    update={"command": frame.with_places(finding.mitigation.command)}
-                )
-            }
-        )
+        finding if finding.mitigation is None else finding.model_copy(update={"mitigation": placed(finding.mitigation)})
         for finding in result.findings
     ]
     return result.model_copy(update={"findings": findings})

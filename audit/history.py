@@ -22,9 +22,7 @@ import numpy as np
 from audit.comparison import conclusion, difference_of, refuse_unlike
 from audit.evidence import Limit, judge
 from audit.history_steps import limit_moves, step_changes
-from audit.joined_evidence import paired_rows
-from audit.paired_rows import PairedRows
-from audit.paired_statistics import PairedStatistics
+from audit.joined_evidence import JoinedEvidence, paired_rows
 from audit.statistics import Estimate, holm, p_value_against_limit
 from core_model.errors import BadInput
 from reports.document import states
@@ -34,7 +32,7 @@ from reports.record import Metric, Multiplicity, Record, Severity, Verdict
 from reports.text import terminal_text
 
 FEWEST = 3
-_Joined = tuple[PairedRows | PairedStatistics | None, str | None]
+_Joined = tuple[JoinedEvidence | None, str | None]
 
 
 class NoHistory(BadInput):
@@ -170,7 +168,7 @@ class _Changes:
         rows, why_not = self._rows(earlier, later)
         own = zlib.crc32(f"{audit}.{a.key}".encode("utf-8", "surrogatepass"))
         random = np.random.default_rng([self._seed, earlier, later, own])
-        estimate, paired, reason = difference_of(a, b, rows, why_not, random)
+        estimate, paired, reason = difference_of(audit, a, b, rows, why_not, random)
         return _Measured(earlier, later, estimate, paired, b.better, reason, p_value(estimate))
 
     def _rows(self, earlier: int, later: int) -> _Joined:

@@ -3,13 +3,19 @@
 from __future__ import annotations
 
 import hashlib
+from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+import numpy as np
+
+from audit.outcomes import Outcomes, from_columns
+from audit.paired_outcomes import PairedOutcomes, paired_outcomes
 from audit.paired_rows import PairedRows, paired_answers
 from audit.paired_statistics import PairedStatistics, paired_statistics
 from audit.rows import SIGNATURE, WORDS
-from reports.record import Record
+from audit.statistics import Estimate
+from reports.record import Metric, Record
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -19,9 +25,25 @@ class Unpaired(Exception):
     """Why two records' rows cannot be joined, in a few words."""
 
 
+@dataclass(frozen=True)
+class JoinedEvidence:
+    """The rows that both records hold: what the models said of them, and what they did in the audits."""
+
+    answers: PairedRows | PairedStatistics
+    outcomes: PairedOutcomes
+
+    def difference(self, audit: str, metric: Metric, random: np.random.Generator) -> tuple[Estimate | None, str | None]:
+        """B minus A of a metric, paired; None where the rows cannot give it. And how to read it, or why not."""
+        found, reason = self.outcomes.difference(audit, metric, random)
+        if found is not None or reason is not None:
+            return found, reason
+        found = self.answers.difference(metric, random)
+        return found, None if found else "this number cannot be computed from the evidence rows: intervals combined"
+
+
 def paired_rows(
     a: Record, b: Record, folder_a: Path | None, folder_b: Path | None, *, names: tuple[str, str] = ("A", "B")
-) -> tuple[PairedRows | PairedStatistics | None, str | None]:
+) -> tuple[JoinedEvidence | None, str | None]:
     """The rows of two records joined, or why they cannot be; `names` is what the two are called there."""
     try:
         sides = zip(names, (a, b), (folder_a, folder_b), strict=True)
@@ -29,11 +51,26 @@ def paired_rows(
         if a.subject.labels != b.subject.labels:
             raise Unpaired("the two checkpoints have different labels")
         left, right = _joined(*paths)
+        answers: PairedRows | PairedStatistics
         if WORDS in left and WORDS in right:
-            return paired_statistics(left, right, _one_signature(*paths)), None
-        return paired_answers(left, right, a), None
+            answers = paired_statistics(left, right, _one_signature(*paths))
+        else:
+            answers = paired_answers(left, right, a)
+        of_a, of_b = (from_columns(frame, _metadata(path)) for frame, path in zip((left, right), paths, strict=True))
+        return JoinedEvidence(answers, paired_outcomes(of_a, of_b, left, a.subject.labels, names=names)), None
     except Unpaired as why:
         return None, str(why)
+
+
+def outcomes_of(record: Record, folder: Path) -> dict[str, Outcomes]:
+    """What rows did in the audits of one record, by audit; nothing where its evidence file is not its own."""
+    import pandas as pd
+
+    try:
+        path = _evidence("the record", record, folder)
+    except Unpaired:
+        return {}
+    return dict(from_columns(pd.read_parquet(path), _metadata(path)))
 
 
 def _evidence(name: str, record: Record, folder: Path | None) -> Path:
@@ -72,8 +109,11 @@ def _one_signature(a: Path, b: Path) -> dict[str, str]:
 
 
 def _signatures(path: Path) -> dict[str, str]:
+    return {key.removeprefix(SIGNATURE): value for key, value in _metadata(path).items() if key.startswith(SIGNATURE)}
+
+
+def _metadata(path: Path) -> dict[str, str]:
+    """What stands in the file's schema."""
     import pyarrow.parquet as pq
 
-    metadata = pq.read_schema(path).metadata or {}
-    named = {key.decode(): value.decode() for key, value in metadata.items()}
-    return {key.removeprefix(SIGNATURE): value for key, value in named.items() if key.startswith(SIGNATURE)}
+    return {key.decode(): value.decode() for key, value in (pq.read_schema(path).metadata or {}).items()}

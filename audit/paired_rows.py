@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from audit.rows import GROUP, PROBABILITY
-from audit.statistics import Estimate, bootstrap_mean, paired_bootstrap_table, paired_difference_of_proportions
+from audit.statistics import Estimate, bootstrap_mean, paired_bootstrap_table, paired_shares
 from core_model.metrics import balanced_accuracy, macro_f1
 from reports.record import Metric, Record
 
@@ -60,7 +60,8 @@ class PairedRows:
             return None
         simple = self._shares(metric.name, rows)
         if simple is not None:
-            return _paired_share(*simple)
+            of_a, of_b = simple
+            return paired_shares(of_b, of_a)
         if metric.name in ("brier_score", "negative_log_likelihood"):
             change = _row_score(metric.name, self.b, self.targets) - _row_score(metric.name, self.a, self.targets)
             return bootstrap_mean(change[rows], random)
@@ -147,12 +148,6 @@ def paired_answers(left: pd.DataFrame, right: pd.DataFrame, a: Record) -> Paired
 
 def _answers(frame: pd.DataFrame, labels: tuple[str, ...]) -> Answers:
     return Answers(frame["predicted"].to_numpy(), frame[[PROBABILITY + label for label in labels]].to_numpy())
-
-
-def _paired_share(a: np.ndarray, b: np.ndarray) -> Estimate:
-    both, only_a, only_b = int((a & b).sum()), int((a & ~b).sum()), int((~a & b).sum())
-    neither = len(a) - both - only_a - only_b
-    return paired_difference_of_proportions(both, only_b, only_a, neither)  # its first minus its second: B minus A
 
 
 def _row_score(name: str, answers: Answers, targets: np.ndarray) -> np.ndarray:

@@ -22,6 +22,7 @@ from typing import TYPE_CHECKING, Any, get_type_hints
 
 from pydantic import BaseModel, ConfigDict
 
+from audit.outcomes import Outcomes
 from core_model.data_columns import roles_of
 from core_model.errors import BrokenPlugin
 from core_model.tasks import Task
@@ -114,6 +115,7 @@ class Evidence:
         tables: rows for people to work on (a review queue), written beside the report as CSV: name -> rows.
         forward_passes: rows that went through the model past the shared predictor, which counts its own.
         settings: whatever could change the numbers beyond options and seed (bins, resamples, counters read).
+        outcomes: what each row counted for a metric that is their mean, so that `compare` can pair two runs.
     """
 
     metrics: Sequence[Metric]
@@ -123,6 +125,7 @@ class Evidence:
     tables: Mapping[str, Sequence[Mapping[str, Scalar]]] = field(default_factory=dict)
     forward_passes: int = 0
     settings: Mapping[str, Scalar] = field(default_factory=dict)
+    outcomes: Outcomes = field(default_factory=dict)
 
 
 @dataclass(frozen=True)

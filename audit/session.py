@@ -15,7 +15,9 @@ from typing import TYPE_CHECKING, Any
 from audit.configuration import Configuration, options_of
 from audit.engine import Engine, Event, Tables
 from audit.environment import environment, tool
+from audit.joined_evidence import outcomes_of
 from audit.metric_names import metric_names
+from audit.outcomes import Outcomes
 from audit.plugin import Concern, Options
 from audit.policy import Policy, read_policy, refuse_unknown
 from audit.registry import Registry, installed
@@ -32,7 +34,7 @@ from reports.catalogue import chosen
 from reports.document.build import report_html
 from reports.language import ENGLISH, Language
 from reports.reading import read_record
-from reports.record import Claim, DataFacts, GenerationFacts, Record, Run, Scalar, SubjectFacts
+from reports.record import Claim, DataFacts, Evidence, GenerationFacts, Record, Run, Scalar, Status, SubjectFacts
 from reports.selftest import SelftestFacts
 from reports.text import csv_cell
 
@@ -74,6 +76,7 @@ class Session:
             policy=self.policy,
             save=self._save,
             keep=self._keep,
+            note=self._outcomes.__setitem__,
             tell=tell,
             meter=measure_energy,
             finish=self._with_evidence,
@@ -122,9 +125,11 @@ class Session:
         if not path.exists():
             return None
         try:
-            return read_record(path)
+            record = read_record(path)
         except Exception:
             return None
+        self._outcomes.update(outcomes_of(record, self.out))
+        return record
 
     def _save(self, record: Record) -> None:
         write_atomically(self.out / RECORD, record.to_json())
@@ -140,15 +145,26 @@ class Session:
         """The record with its evidence file, once there are answers to put into it."""
         if not subject.has_asked:
             return record
-        if self._evidence[1] is not None:
-            return record.model_copy(update={"evidence": self._evidence[1]})
-        return record
+        measured = [result.id for result in record.audits if result.status is Status.MEASURED]
+        return record.model_copy(update={"evidence": self._evidence(tuple(filter(self._outcomes.get, measured)))})
+
+    def _evidence(self, audits: tuple[str, ...]) -> Evidence:
+        """The evidence file, written again where one more audit has outcomes."""
+        if audits not in self._written:
+            outcomes = {name: self._outcomes[name] for name in audits}
+            self._written[audits], content = evidence_of(self.subject, file=EVIDENCE, outcomes=outcomes)
+            write_atomically(self.out / EVIDENCE, content)
+        return self._written[audits]
 
     @cached_property
-    def _evidence(self) -> tuple[Path, Any]:
-        facts, content = evidence_of(self.subject, file=EVIDENCE)
-        write_atomically(self.out / EVIDENCE, content)
-        return self.out / EVIDENCE, facts
+    def _outcomes(self) -> dict[str, Outcomes]:
+        """Audit -> what its rows counted."""
+        return {}
+
+    @cached_property
+    def _written(self) -> dict[tuple[str, ...], Evidence]:
+        """Audits whose outcomes stood in the file -> that file."""
+        return {}
 
 
 def prepare(

@@ -62,6 +62,20 @@ class Difference(Part):
         return f"{self.audit}.{self.name}" + (f"[{inside}]" if inside else "")
 
 
+class MendGains(Part):
+    """How a mend against attacks and noise is judged: what it moved there, and what it cost where nobody attacks."""
+
+    gains: list[str] = Field(description="keys of `rows` (audit.name[slice]): the headline numbers")
+    price: list[Difference] = Field(default_factory=list, description="quality on the rows as they are")
+    price_missing: str | None = Field(None, description="why the price is not known")
+
+    @model_validator(mode="after")
+    def _priced(self) -> MendGains:
+        if not self.price and not self.price_missing:
+            raise ValueError("gains need their price, or why it is not known")
+        return self
+
+
 class Comparison(Part):
     """`comparison.json`: differences are B minus A."""
 
@@ -71,9 +85,23 @@ class Comparison(Part):
     data: DataFacts = Field(description="the rows that A, and without `data_b` both, were measured on")
     data_b: DataFacts | None = Field(None, description="the rows that B was measured on, where they are others")
     rows: list[Difference] = Field(default_factory=list)
+    mend: MendGains | None = Field(None, description="where both were attacked or disturbed")
     multiplicity: str | None = Field(None, description="how the many differences are kept from misleading by chance")
     notes: list[str] = Field(default_factory=list)
     command: str | None = None
+
+    @model_validator(mode="after")
+    def _gains_are_rows(self) -> Comparison:
+        unknown = set(self.mend.gains if self.mend else ()) - {row.key for row in self.rows}
+        if unknown:
+            raise ValueError(f"gains that are no rows: {sorted(unknown)}")
+        return self
+
+    @property
+    def gains(self) -> list[Difference]:
+        """The headline numbers of security and robustness, in the order of the rows."""
+        named = set(self.mend.gains if self.mend else ())
+        return [row for row in self.rows if row.key in named]
 
     def to_json(self) -> str:
         """The bytes of `comparison.json`."""

@@ -36,8 +36,9 @@ def compare(
 ) -> int:
     """Compare record A with record B, or show the history of many: every change with its interval.
 
-    A change is paired where both runs answered the same rows. Two records give comparison.json and comparison.html in
-    --out; three or more give history.json and history.html, one line a number.
+    A change is paired where both runs answered the same rows, under attacks and noise, too. Of two records that were
+    attacked, what was gained is told beside its price on rows as they are. Two records give comparison.json and
+    comparison.html in --out; three or more give history.json and history.html, one line a number.
 
     \b
     Examples:
@@ -58,9 +59,9 @@ def compare(
 def _two(a: Path, b: Path, *, out: Path, unpaired: bool, seed: int, language: Language, as_json: bool) -> int:
     from audit.comparison import compare as compare_records
     from core_model.files import write_atomically
+    from reports.comparison_lines import comparison_lines
     from reports.document.build import comparison_html
     from reports.reading import read_record
-    from reports.text import terminal_text
 
     comparison = compare_records(
         read_record(a), read_record(b), folder_a=a.parent, folder_b=b.parent, unpaired=unpaired, seed=seed
@@ -70,17 +71,9 @@ def _two(a: Path, b: Path, *, out: Path, unpaired: bool, seed: int, language: La
     if as_json:
         print_json(comparison.model_dump(mode="json"))
         return 0
-    for row in comparison.rows:
-        if row.conclusion in ("better", "worse", "changed") and row.difference is not None and row.interval:
-            low, high = row.interval
-            paired = "paired" if row.paired else "unpaired"
-            inside = ", ".join(f"{k}={v}" for k, v in row.slice.items())
-            name = f"{row.audit}: {row.name}" + (f"[{inside}]" if inside else "")
-            click.echo(
-                terminal_text(f"{row.conclusion:<8} {name} {row.difference:+.4f} [{low:+.4f}, {high:+.4f}] {paired}")
-            )
-    unchanged = sum(row.conclusion == "no evidence of change" for row in comparison.rows)
-    click.echo(f"{unchanged} numbers without evidence of change\ncomparison: {page}")
+    for line in comparison_lines(comparison):
+        click.echo(line)
+    click.echo(f"comparison: {page}")
     return 0
 
 

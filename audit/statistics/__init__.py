@@ -6,7 +6,7 @@ from audit.statistics.estimate import Estimate
 from audit.statistics.group_table import group_counts, rate_parts, rates, resampled_counts
 from audit.statistics.medians import median
 from audit.statistics.multiplicity import benjamini_hochberg, holm, p_value_against_limit
-from audit.statistics.paired import paired_bootstrap_rows, paired_bootstrap_table
+from audit.statistics.paired import paired_bootstrap_rows, paired_bootstrap_table, paired_shares
 from audit.statistics.power import minimum_detectable_difference, minimum_detectable_effect
 from audit.statistics.proportions import (
     difference_of_proportions,
@@ -41,6 +41,7 @@ __all__ = [
     "paired_bootstrap_rows",
     "paired_bootstrap_table",
     "paired_difference_of_proportions",
+    "paired_shares",
     "proportion",
     "rate_parts",
     "rates",

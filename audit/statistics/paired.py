@@ -6,6 +6,13 @@ import numpy as np
 
 from audit.statistics.bootstrap import Statistic, bootstrap_rows, bootstrap_table
 from audit.statistics.estimate import Estimate
+from audit.statistics.proportions import paired_difference_of_proportions
+
+
+def paired_shares(a: np.ndarray, b: np.ndarray, *, confidence: float = 0.95) -> Estimate:
+    """Share of a minus share of b, (n,) of bool each, over the same rows: `paired_difference_of_proportions`."""
+    cells = (a & b, a & ~b, ~a & b, ~a & ~b)
+    return paired_difference_of_proportions(*(int(cell.sum()) for cell in cells), confidence=confidence)
 
 
 def paired_bootstrap_table(

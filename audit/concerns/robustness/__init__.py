@@ -113,6 +113,7 @@ def robustness(subject: Subject, options: RobustnessOptions, random: np.random.G
         findings=[*noise.findings, *smoothed.findings],
         figures=[*noise.figures, *smoothed.figures],
         notes=[*noise.notes, *smoothed.notes],
+        outcomes={**noise.outcomes, **smoothed.outcomes},
         settings={"rows_run": len(rows), "rows_smoothed": len(smoothed_rows), "choosing_looks": smoothing.choosing},
     )
 

@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING
 
 import numpy as np
 
 from audit.concerns.robustness.findings import smoothing_finding
 from audit.evidence import metric
+from audit.outcomes import Outcome
 from audit.plugin import Evidence, Need
 from audit.statistics import Estimate, proportion
 from core_model.smoothing import Certificate, SmoothedClassifier, Smoothing
@@ -31,14 +32,16 @@ def smoothing_evidence(
     """
     seed = int(random.integers(2**31))
     if not len(rows):
-        return Evidence(metrics=_lines([], None, None, "no row was smoothed: --set robustness.smoothed_rows=60"))
+        return Evidence(metrics=_lines({}, 0, "no row was smoothed: --set robustness.smoothed_rows=60"))
     texts, pairs = [subject.texts[row] for row in rows], subject.data.pairs
     certificates = SmoothedClassifier(subject, smoothing, seed=seed).certify(
         texts, None if pairs is None else [pairs[row] for row in rows]
     )
-    has_labels = subject.has(Need.LABELS)
-    targets = subject.targets[rows] if has_labels else None
-    lines = _lines(certificates, targets, subject.predictions.predicted[rows], "needs labels: --label-column COLUMN")
+    targets = subject.targets[rows] if subject.has(Need.LABELS) else None
+    hits = _hits(certificates, targets, subject.predictions.predicted[rows])
+    lines = _lines(hits, len(rows), "needs labels: --label-column COLUMN")
+    protocol = f"parts of {smoothing.keep:.0%} of the words, {smoothing.looks} looks, failure probability "
+    protocol += f"{smoothing.failure_probability:g}"
     exact = sum(c.exact for c in certificates)
     return Evidence(
         metrics=lines,
@@ -49,35 +52,46 @@ def smoothing_evidence(
             f"{smoothing.keep:.0%} of its words; of {exact:,} short ones all parts were looked at. Each row's limit "
             f"may be wrong with probability {smoothing.failure_probability:g}.",
         ],
+        outcomes={key: Outcome(rows, of_rows, protocol) for key, of_rows in hits.items()},
     )
 
 
-def _lines(
-    certificates: Sequence[Certificate], targets: np.ndarray | None, predicted: np.ndarray | None, why_not: str
-) -> list[Metric]:
-    """Plain, smoothed and provable accuracy, and how often no answer is given."""
-    n = len(certificates)
+def _hits(
+    certificates: Sequence[Certificate], targets: np.ndarray | None, predicted: np.ndarray
+) -> dict[str, np.ndarray]:
+    """Metric -> (rows,) of bool, whether the row counts; those against labels only where there are any."""
     answers = np.array([-1 if c.answer is None else c.answer for c in certificates])
     radii = np.array([-1 if c.radius is None else c.radius for c in certificates])
+    if targets is None:
+        return {"abstention_rate": answers < 0}
+    right = answers == targets
+    certified = {f"certified_accuracy[radius={radius}]": right & (radii >= radius) for radius in RADII}
+    return {"plain_accuracy": predicted == targets, "abstention_rate": answers < 0, **certified}
 
-    def share(hits: np.ndarray | None) -> Estimate:
-        return Estimate.absent(why_not) if hits is None or not n else proportion(int(hits.sum()), n)
 
-    right = None if targets is None else answers == targets
+def _lines(hits: Mapping[str, np.ndarray], n: int, why_not: str) -> list[Metric]:
+    """Plain, smoothed and provable accuracy, and how often no answer is given.
+
+    Args:
+        hits: as in `_hits`; n: rows; why_not: why what it does not hold is absent.
+    """
+
+    def share(key: str) -> Estimate:
+        return proportion(int(hits[key].sum()), n) if key in hits else Estimate.absent(why_not)
+
     return [
         metric(
-            "plain_accuracy", share(None if targets is None or predicted is None else predicted == targets),
-            unit="share of rows", better="higher",
+            "plain_accuracy", share("plain_accuracy"), unit="share of rows", better="higher",
             definition="Accuracy of the model itself on the rows that were smoothed, to compare with.",
         ),
         metric(
-            "abstention_rate", share(answers < 0), unit="share of rows", better="lower",
+            "abstention_rate", share("abstention_rate"), unit="share of rows", better="lower",
             definition="Rows where no class surely has more than half of the votes; they count as not right.",
             source="Cohen et al. 2019, arXiv:1902.02918",
         ),
         *(
             metric(
-                "certified_accuracy", share(None if right is None else right & (radii >= radius)),
+                "certified_accuracy", share(f"certified_accuracy[radius={radius}]"),
                 unit="share of rows", better="higher", slice={"radius": str(radius)}, source=SOURCE,
                 definition="Rows that the smoothed classifier answers right, whichever words are replaced by "
                 f"whatever, up to {radius} of them.",

@@ -10,6 +10,7 @@ import numpy as np
 
 from audit.concerns.robustness.answers import UnderNoise, ask_under_noise
 from audit.concerns.robustness.findings import group_finding, noise_finding
+from audit.concerns.robustness.outcomes import noise_outcomes
 from audit.evidence import Limit, metric
 from audit.plugin import Evidence, Need
 from audit.statistics import Estimate, largest_minus_smallest, paired_difference_of_proportions, proportion
@@ -54,6 +55,7 @@ def noise_evidence(subject: Subject, rows: np.ndarray, random: np.random.Generat
             *(["Noise was put on the first text of each pair."] if subject.data.pairs is not None else []),
             "Contractions, number words and spelling are English rules; typing errors are those of a QWERTY keyboard.",
         ],
+        outcomes=noise_outcomes(answers, rows, targets, right),
     )  # fmt: skip
 
 

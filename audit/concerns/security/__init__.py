@@ -142,4 +142,5 @@ def joined(parts: Sequence[Evidence]) -> Evidence:
         tables={name: rows for part in parts for name, rows in part.tables.items()},
         forward_passes=sum(part.forward_passes for part in parts),
         settings={name: value for part in parts for name, value in part.settings.items()},
+        outcomes={key: outcome for part in parts for key, outcome in part.outcomes.items()},
     )

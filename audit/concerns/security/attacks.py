@@ -11,6 +11,7 @@ from audit.concerns.security.attack_options import AttackOptions
 from audit.concerns.security.figures import success_figure
 from audit.concerns.security.findings import gradient_findings, trigger_findings, word_findings
 from audit.concerns.security.gradient_attacks import attack_embeddings, gradient_metrics, radius_figure
+from audit.concerns.security.outcomes import gradient_outcomes, trigger_outcomes, word_outcomes
 from audit.concerns.security.sample import Sample, draw
 from audit.concerns.security.triggers import search_triggers, trigger_metrics
 from audit.concerns.security.word_attacks import WordAttack, attack_words, gradients_of, word_metrics
@@ -65,9 +66,8 @@ def attack_answers(subject: Subject, options: AttackOptions, random: np.random.G
         subject, sample.first(options.attack_rows), options.recipes, query_budget=options.query_budget,
         seconds=options.attack_seconds, random=word_random, masked_model=options.masked_model, missing=impossible,
     )  # fmt: skip
-    moved, passes = attack_embeddings(
-        predictor, sample.first(options.gradient_rows), options.radii, steps=options.pgd_steps, missing=no_slope
-    )
+    near = sample.first(options.gradient_rows)
+    moved, passes = attack_embeddings(predictor, near, options.radii, steps=options.pgd_steps, missing=no_slope)
     triggered = (
         search_triggers(
             predictor, sample, subject.labels, length=options.trigger_length, candidates=options.trigger_candidates,
@@ -97,6 +97,16 @@ def attack_answers(subject: Subject, options: AttackOptions, random: np.random.G
             "stop_words": "scikit-learn's English list",
             "edited": "the first text of a row",
             "masked_model_sha256": open_checkpoint(options.masked_model).sha256 if options.masked_model else None,
+        },
+        outcomes={
+            **word_outcomes(words, f"at most {options.query_budget} texts asked for a row"),
+            **gradient_outcomes(moved, near, steps=options.pgd_steps),
+            **trigger_outcomes(
+                triggered,
+                subject.labels,
+                f"{options.trigger_length} words, {options.trigger_candidates} tried at each place, searched on "
+                f"{options.trigger_rows // 2} rows at most",
+            ),
         },
         forward_passes=passes + sum(one.run.similar_passes for one in words if one.run is not None),
     )

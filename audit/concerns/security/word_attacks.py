@@ -21,8 +21,9 @@ from audit.evidence import Limit, metric
 from audit.plugin import Need
 from audit.statistics import Estimate, bootstrap_mean, median, proportion
 from core_model.attacks.lock_step import UNKNOWN, Attacked, Run, WordGradients, attack
-from core_model.attacks.recipes import Recipe, recipe
+from core_model.attacks.recipes import recipe
 from core_model.attacks.word_gradients import word_gradients
+from core_model.checkpoint import open_checkpoint
 from core_model.errors import BadInput
 from core_model.prediction import Predictor
 from reports.record import Metric
@@ -44,6 +45,7 @@ class WordAttack:
     Attributes:
         run: None where it was not run; `missing` then says why.
         source: its paper.
+        strength: what makes it stronger or weaker than its name and budget say.
     """
 
     name: str
@@ -51,6 +53,7 @@ class WordAttack:
     run: Run | None
     missing: str | None = None
     source: str | None = None
+    strength: str = ""
 
     @property
     def attacked(self) -> tuple[Attacked, ...]:
@@ -98,11 +101,15 @@ def attack_words(
         except BadInput as error:  # a part that is not installed
             found.append(WordAttack(name, sample, None, f"{error.found}; {error.mend}"))
             continue
+        by_gradient = made.name in QUICK and gradients is not None
         run = attack(
-            subject.predictor, sample.texts, sample.targets, _quick(made, gradients), pairs=sample.pairs,
+            subject.predictor, sample.texts, sample.targets, made.quick() if by_gradient else made, pairs=sample.pairs,
             query_budget=query_budget, seconds=seconds, random=child, unknown=_unknown(subject), gradients=gradients,
         )  # fmt: skip
-        found.append(WordAttack(name, sample, run, source=made.source))
+        strengths = ["by gradient first"] if by_gradient else []
+        if name == "bae-like" and masked_model is not None:
+            strengths.append(f"words of the model {open_checkpoint(masked_model).sha256[:16]}")
+        found.append(WordAttack(name, sample, run, source=made.source, strength=", ".join(strengths)))
     return found
 
 
@@ -234,10 +241,6 @@ def _by_group(one: WordAttack, groups: Mapping[str, np.ndarray]) -> list[Metric]
             if int((chosen & right).sum()) >= FEWEST_OF_A_GROUP:
                 lines.append(_success(one, chosen, {"attack": one.name, column: str(group)}, limit=None, absent=""))
     return lines
-
-
-def _quick(made: Recipe, gradients: WordGradients | None) -> Recipe:
-    return made.quick() if made.name in QUICK and gradients is not None else made
 
 
 def _unknown(subject: Subject) -> str:
