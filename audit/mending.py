@@ -9,6 +9,20 @@ from core_model.data_columns import roles_of
 
 if TYPE_CHECKING:
     from audit.subject import Subject
+    from reports.record import Mitigation
+
+READS = ("audit", "plan", "scan", "explain")  # what can be done with an exported graph
+ORIGINAL = "ORIGINAL_CHECKPOINT"
+
+
+def of_the_original(mend: Mitigation) -> Mitigation:
+    """A mend of an exported graph is one of the checkpoint that it came from, and its command names that one."""
+    words = mend.command.split(" ")
+    if (words[1:2] and words[1] in READS) or "CHECKPOINT" not in words:
+        return mend
+    command = " ".join(ORIGINAL if word == "CHECKPOINT" else word for word in words)
+    why = f"{mend.why}; {ORIGINAL} is the one that this graph was exported from: mend it, and export it again"
+    return mend.model_copy(update={"command": command, "why": why})
 
 
 def column_flags(subject: Subject) -> str:
