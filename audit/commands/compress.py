@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from audit.commands.arguments import json_option, print_json
+from audit.commands.language import language_of, language_options
 from audit.commands.rows import COLUMNS, open_rows, row_options
 
 if TYPE_CHECKING:
@@ -21,6 +22,7 @@ if TYPE_CHECKING:
     from core_model.compression.compress import Made
     from core_model.compression.options import Distill
     from core_model.data import Table
+    from reports.language import Language
     from reports.trade import Trade
 
 RECORD, PAGE = "compression.json", "compression.html"
@@ -43,10 +45,11 @@ RECORD, PAGE = "compression.json", "compression.html"
 @click.option("--seed", type=int, default=0, show_default=True, metavar="N", help="Seed of everything that is random.")
 @click.option("--threads", type=int, metavar="N", help="Threads of both models.")
 @click.option("--out", required=True, type=click.Path(path_type=Path), metavar="DIR", help="Folder of the result.")
+@language_options
 @json_option
 def compress(
     *, checkpoint: str, method: str, data: str, train_data: str | None, seed: int, threads: int | None, out: Path,
-    as_json: bool, **flags: Any,
+    lang: str | None, lang_file: Path | None, as_json: bool, **flags: Any,
 ) -> None:  # fmt: skip
     """Make CHECKPOINT smaller, and measure size, speed and quality before and after, on the same rows.
 
@@ -59,9 +62,10 @@ def compress(
       aboveboard compress ./model --method quantize --data test.jsonl --out ./int8
       aboveboard compress ./model --method prune-heads --share 0.5 --data test.jsonl --out ./pruned
       aboveboard compress ./model --method distill --train-data train.jsonl --data test.jsonl --out ./student
+      aboveboard compress ./model --method quantize --data test.jsonl --lang de --out ./int8
     """
     columns = {name: flags.pop(name) for name in COLUMNS}
-    settings = _settings(method, flags, train_data)
+    settings, language = _settings(method, flags, train_data), language_of(lang, lang_file)
 
     from core_model.checkpoint import open_checkpoint
     from core_model.compression.scheme import refuse_quantized
@@ -70,7 +74,7 @@ def compress(
     refuse_quantized(original)
     rows = open_rows(data, original, columns)
     _refuse_place(out, original, method)
-    measure = _Measurement(original, rows, method=method, seed=seed, threads=threads)
+    measure = _Measurement(original, rows, method=method, seed=seed, threads=threads, language=language)
     if method == "distill":
         training = open_rows(train_data or "", original, columns, flag="--train-data")
         trade = _distilled(original, training, settings, out, measure, seed)
@@ -122,8 +126,11 @@ def _refuse_place(out: Path, original: Checkpoint, method: str) -> None:
 class _Measurement:
     """Both sides measured, and the result written beside the weights."""
 
-    def __init__(self, original: Checkpoint, rows: Table, *, method: str, seed: int, threads: int | None) -> None:
+    def __init__(
+        self, original: Checkpoint, rows: Table, *, method: str, seed: int, threads: int | None, language: Language
+    ) -> None:
         self.original, self.rows, self.method, self.seed, self.threads = original, rows, method, seed, threads
+        self.language = language
 
     def of(self, folder: Path, name: Path, made: Made) -> Trade:
         """The trade of the checkpoint in `folder`, which will be called `name`; its two files are written there."""
@@ -138,7 +145,7 @@ class _Measurement:
             threads=self.threads, command=shlex.join(["aboveboard", *sys.argv[1:]]), notes=made.notes,
             tell=lambda text: click.echo(text, err=True),
         )  # fmt: skip
-        write_atomically(folder / PAGE, trade_html(trade))
+        write_atomically(folder / PAGE, trade_html(trade, language=self.language))
         write_atomically(folder / RECORD, trade.to_json())
         return trade
 

@@ -11,12 +11,14 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from audit.commands.arguments import json_option, print_json
+from audit.commands.language import language_of, language_options
 from audit.commands.rows import COLUMNS, row_options
 
 if TYPE_CHECKING:
     from core_model.data import Table
     from core_model.tuning import TuningResult
     from core_model.tuning_record import TuningRecord
+    from reports.language import Language
 
 PAGE = "tuning.html"
 
@@ -58,11 +60,12 @@ PAGE = "tuning.html"
     metavar="DIR",
     help="Folder of study, record, page and best checkpoint.",
 )
+@language_options
 @json_option
 def tune(
     *, task: str, base: str, architecture: Path | None, data: str, eval_data: str | None, eval_share: float | None,
-    test_data: str | None, search: tuple[str, ...], settings: tuple[str, ...], resume: bool, out: Path, as_json: bool,
-    **flags: Any,
+    test_data: str | None, search: tuple[str, ...], settings: tuple[str, ...], resume: bool, out: Path,
+    lang: str | None, lang_file: Path | None, as_json: bool, **flags: Any,
 ) -> None:  # fmt: skip
     """Search for the options that train the better model.
 
@@ -81,13 +84,14 @@ def tune(
           --search learning_rate=1e-5..1e-3,log --search batch_size=16,32,64 --set epochs=3 --out ./study
       aboveboard tune --base none --architecture encoder.toml --data train.jsonl --eval-share 0.1 \\
           --search layers=2..6 --search hidden=64,128,256 --search heads=2,4,8 --out ./study
-      aboveboard tune --base ./encoder --data train.jsonl --eval-share 0.1 --out ./study --resume
+      aboveboard tune --base ./encoder --data train.jsonl --eval-share 0.1 --out ./study --resume --lang de
     """
     from core_model.settings import checked
     from core_model.tuning import TuningOptions
     from core_model.tuning_space import read_fixed, read_space
 
     columns = {name: flags.pop(name) for name in COLUMNS}
+    language = language_of(lang, lang_file)
     given = {name: value for name, value in flags.items() if value is not None}
     options = checked(TuningOptions, given, where="the command line", write="--{key} ...")
     from_scratch = base.lower() == "none"
@@ -119,7 +123,7 @@ def tune(
         click.echo("interrupted; the study is kept: go on with the same command and --resume", err=True)
         click.get_current_context().exit(130)
     record = _with_test(result, test, seed=options.seed)
-    page = _write(record, out, command=_command())
+    page = _write(record, out, command=_command(), language=language)
     if as_json:
         print_json({"best_checkpoint": str(result.best) if result.best else None, "report": str(page),
                     **record.model_dump(mode="json")})  # fmt: skip
@@ -192,13 +196,14 @@ def _with_test(result: TuningResult, test: _Test | None, *, seed: int) -> Tuning
     return result.record.model_copy(update={"test": found})
 
 
-def _write(record: TuningRecord, out: Path, *, command: str) -> Path:
+def _write(record: TuningRecord, out: Path, *, command: str, language: Language) -> Path:
     from core_model.files import write_atomically
     from core_model.tuning_record import NAME
     from reports.document.tuning import tuning_html
 
     write_atomically(out / NAME, record.as_json())
-    return write_atomically(out / PAGE, tuning_html(record.model_dump(mode="json"), command=command))
+    html = tuning_html(record.model_dump(mode="json"), command=command, language=language)
+    return write_atomically(out / PAGE, html)
 
 
 def _command() -> str:

@@ -17,7 +17,7 @@ from jinja2 import Environment, PackageLoader, StrictUndefined, Undefined
 from markupsafe import Markup, escape
 
 from reports.document.vocabulary import fixed_words
-from reports.language import _, moment, spoken
+from reports.language import _, moment, percent, spoken
 from reports.text import LONGEST, capped, json_in_page, left_out, pieces, visible
 
 _CODE = re.compile(r"`([^`\n]{1,300})`")
@@ -47,7 +47,7 @@ def environment() -> Environment:
     )
     jinja.filters.update(
         boxed=boxed, english=english, plain=plain, prose=prose, page=page_of, code=code, shell=shell, moment=moment,
-        sentence=sentence,
+        sentence=sentence, percent=percent, inert=visible,
     )  # fmt: skip
     return jinja
 
@@ -86,7 +86,7 @@ def english(text: object, longest: int = LONGEST) -> Markup:
 def plain(text: object) -> str:
     """`english` for an attribute, where nothing can be marked."""
     found = fixed_words(str(text))
-    return str(text) if found is None else found
+    return visible(str(text)) if found is None else found
 
 
 def sentence(text: str) -> str:

@@ -8,8 +8,9 @@ from reports.document import markup, states
 from reports.document.page import page
 from reports.document.rows import Anchors, direction, figure_view, in_words
 from reports.document.states import State
-from reports.language import N_
+from reports.language import ENGLISH, N_, Language, _, speaking
 from reports.numbers import ABSENT, measured, number
+from reports.record import Figure
 from reports.trade import COUNTED, Line, Number, Trade
 
 TRADE_ELEMENT = '<script type="application/json" id="compression">'
@@ -26,10 +27,11 @@ STATES = {
 
 @dataclass(frozen=True)
 class Cell:
-    """One number: its value, and under it the interval or why there is none."""
+    """One number: its value, and under it the interval or, in English until it is shown, why there is none."""
 
     value: str
-    under: str
+    interval: str
+    note: str
 
 
 @dataclass(frozen=True)
@@ -43,23 +45,34 @@ class TradeRow:
     before: Cell
     after: Cell
     change: Cell
-    how: str
+    paired: bool
+    method: str
     n: str
     state: State
 
 
-def trade_html(trade: Trade) -> str:
-    """The trade as one HTML document that needs nothing else; the same trade gives the same bytes."""
+def trade_html(trade: Trade, *, language: Language = ENGLISH) -> str:
+    """The trade as one HTML document that needs nothing else; the same trade gives the same bytes.
+
+    Args:
+        trade: the content of `compression.json`.
+        language: of the fixed texts, the numbers and the dates; the record inside is the same in each.
+    """
+    with speaking(language):
+        return _trade(trade)
+
+
+def _trade(trade: Trade) -> str:
     rows = [_row(line) for line in trade.lines]
     return page(
         "trade.html",
-        footer=markup.page_footer(trade.after.sha256, "compression"),
+        footer=markup.page_footer(trade.after.sha256, _("compression")),
         embedded=markup.data_element(TRADE_ELEMENT, trade.model_dump_json()),
         trade=trade,
         rows=rows,
         tiles=[row for row in rows if row.state.english in ("better", "worse")][:6],
-        view=figure_view(trade.figure, Anchors()),
-        sides=[("Before", trade.before), ("After", trade.after)],
+        view=figure_view(_labelled(trade.figure), Anchors()),
+        sides=[(_("Before"), trade.before), (_("After"), trade.after)],
         settings=list(trade.settings.items()),
     )
 
@@ -69,7 +82,6 @@ def _row(line: Line) -> TradeRow:
     if line.change_is == "ratio" and line.change.value is not None:
         change = replace(change, value=f"\u00d7 {change.value}")
     method = line.change.method or ""
-    paired = "same rows" if line.paired else ""
     return TradeRow(
         kind=line.kind,
         name=in_words(line.name),
@@ -78,7 +90,8 @@ def _row(line: Line) -> TradeRow:
         before=_cell(line.before),
         after=_cell(line.after),
         change=change,
-        how="" if method == COUNTED else "; ".join(filter(None, [paired, method])),
+        paired=line.paired,
+        method="" if method == COUNTED else method,
         n=number(line.change.n) if line.change.n and method != COUNTED else ABSENT,
         state=STATES[line.conclusion],
     )
@@ -89,5 +102,11 @@ def _cell(found: Number, *, sign: bool = False) -> Cell:
     if sign and found.value is not None and found.value > 0:
         value = f"+{value}"
     if found.interval is not None:
-        return Cell(value, interval)
-    return Cell(value, COUNTED if found.method == COUNTED else (found.reason or "no interval"))
+        return Cell(value, interval, "")
+    return Cell(value, "", COUNTED if found.method == COUNTED else (found.reason or N_("no interval")))
+
+
+def _labelled(figure: Figure) -> Figure:
+    """The figure with the names of its numbers in the language that is spoken."""
+    rows = [{**row, "label": markup.plain(in_words(str(row["label"])))} for row in figure.rows]
+    return figure.model_copy(update={"rows": rows})

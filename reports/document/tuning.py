@@ -7,41 +7,50 @@ from typing import Any
 
 from reports.document import markup
 from reports.document.page import page
-from reports.document.rows import Anchors, FigureView, figure_view, in_words, table
+from reports.document.rows import Anchors, FigureView, direction, figure_view, in_words, table
+from reports.language import ENGLISH, N_, Language, _, pgettext, speaking
 from reports.numbers import cell, measured
 from reports.record import Figure, Scalar
 from reports.tuning import Search, Trial
 
 TUNING_ELEMENT = '<script type="application/json" id="tuning-record">'
 MOST_TRIALS = 500  # lines of the table of trials that a page shows
-ENDINGS = ("complete", "pruned", "infeasible", "diverged", "failed", "tried again")
+ENDINGS = (
+    N_("complete"), N_("pruned"), N_("infeasible"), N_("diverged"), N_("failed"), N_("tried again"),
+)  # fmt: skip
 
 
-def tuning_html(record: Mapping[str, Any], *, command: str | None = None) -> str:
+def tuning_html(record: Mapping[str, Any], *, command: str | None = None, language: Language = ENGLISH) -> str:
     """The search as one HTML document that needs nothing else; the same record gives the same bytes.
 
     Args:
         record: the content of `tuning.json`.
         command: how to repeat the search.
+        language: of the fixed texts, the numbers and the dates; the record inside is the same in each.
     """
-    search = Search.model_validate(record)
+    with speaking(language):
+        return _tuning(Search.model_validate(record), command)
+
+
+def _tuning(search: Search, command: str | None) -> str:
     anchors = Anchors()
     winner = _trial(search, search.best.trial) if search.best else None
     return page(
         "tuning.html",
         footer=markup.page_footer(
-            search.best.model_sha256 if search.best and search.best.model_sha256 else "", "search"
+            search.best.model_sha256 if search.best and search.best.model_sha256 else "", _("search")
         ),
         embedded=markup.data_element(TUNING_ELEMENT, search.model_dump_json()),
         search=search,
         objective=in_words(search.objective.name),
+        direction=direction(search.objective.direction),
         tally=[(ending, n) for ending in ENDINGS if (n := sum(t.ending == ending for t in search.trials))],
         gain=_gain(search),
         parameters=table(_parameters(search, winner), MOST_TRIALS),
         figures=[view for figure in (_history(search), _importance(search)) if (view := _view(figure, anchors))],
-        tested=[(measure, *measured(measure.value, measure.interval)) for measure in _measures(search)],
+        tested=[(m, in_words(m.name), *measured(m.value, m.interval)) for m in _measures(search)],
         trials=table(_trials(search), MOST_TRIALS),
-        fixed=table([{"option": k, "value": _plain(v)} for k, v in search.options.items()], MOST_TRIALS),
+        fixed=table([{_("option"): k, _("value"): _plain(v)} for k, v in search.options.items()], MOST_TRIALS),
         command=command,
     )
 
@@ -59,8 +68,11 @@ def _gain(search: Search) -> str | None:
     if search.best is None or search.usual is None or search.usual.value is None:
         return None
     if search.best.trial == search.usual.trial:
-        return "The default parameters are the best that were tried."
-    return f"The default parameters had {cell(search.usual.value)} (trial {search.usual.trial})."
+        return _("The default parameters are the best that were tried.")
+    return _(
+        "The default parameters had %(value)s (trial %(number)s).",
+        value=cell(search.usual.value), number=search.usual.trial,
+    )  # fmt: skip
 
 
 def _parameters(search: Search, winner: Trial | None) -> list[dict[str, Scalar]]:
@@ -68,10 +80,10 @@ def _parameters(search: Search, winner: Trial | None) -> list[dict[str, Scalar]]
     usual = _trial(search, search.usual.trial) if search.usual else None
     return [
         {
-            "parameter": name,
-            "searched": _searched(values),
-            "best": _value(winner, name),
-            "default": _value(usual, name),
+            _("parameter"): name,
+            _("searched"): _searched(values),
+            _("best"): _value(winner, name),
+            _("default"): _value(usual, name),
         }
         for name, values in search.space.items()
     ]
@@ -80,8 +92,10 @@ def _parameters(search: Search, winner: Trial | None) -> list[dict[str, Scalar]]
 def _searched(values: Mapping[str, Any]) -> str:
     if "choices" in values:
         return ", ".join(_plain(value) for value in values["choices"])
-    scale = ", logarithmic" if values.get("log") else ""
-    return f"{values.get('low')} to {values.get('high')}{scale}"
+    low, high = values.get("low"), values.get("high")
+    if values.get("log"):
+        return _("%(low)s to %(high)s, logarithmic", low=low, high=high)
+    return _("%(low)s to %(high)s", low=low, high=high)
 
 
 def _value(trial: Trial | None, name: str) -> Scalar:
@@ -89,7 +103,7 @@ def _value(trial: Trial | None, name: str) -> Scalar:
 
 
 def _plain(value: object) -> str:
-    return "none" if value is None else str(value)
+    return pgettext("option", "none") if value is None else str(value)
 
 
 def _history(search: Search) -> Figure | None:
@@ -101,8 +115,8 @@ def _history(search: Search) -> Figure | None:
     for trial in search.trials:
         if trial.value is not None:
             so_far = trial.value if so_far is None else better(so_far, trial.value)
-            rows.append({"x": trial.number, "y": trial.value, "series": "complete trial"})
-            best.append({"x": trial.number, "y": so_far, "series": "best so far"})
+            rows.append({"x": trial.number, "y": trial.value, "series": _("complete trial")})
+            best.append({"x": trial.number, "y": so_far, "series": _("best so far")})
     if not rows:
         return None
     word = in_words(search.objective.name)
@@ -126,7 +140,7 @@ def _importance(search: Search) -> Figure | None:
     ]
     return Figure(
         id="importance", kind="bars", title="Importance of the parameters",
-        caption=f"Share of the variance that each parameter explains, from {found.n} complete trials. {found.caveat}",
+        caption=f"Share of the variance that each parameter explains, from {found.n} complete trials.",
         x_label="share of the variance explained", rows=rows,
     )  # fmt: skip
 
@@ -136,11 +150,12 @@ def _view(figure: Figure | None, anchors: Anchors) -> FigureView | None:
 
 
 def _trials(search: Search) -> list[dict[str, Scalar]]:
-    word = in_words(search.objective.name)
+    word = markup.plain(in_words(search.objective.name))
     return [
         {
-            "trial": trial.number, "ended": trial.ending, f"evaluation {word}": trial.value, **trial.parameters,
-            "seconds": trial.seconds, "reason": trial.reason or "",
+            _("trial"): trial.number, _("ended"): _(trial.ending),
+            _("evaluation %(objective)s", objective=word): trial.value, **trial.parameters,
+            _("seconds"): trial.seconds, _("reason"): trial.reason or "",
         }
         for trial in search.trials
     ]  # fmt: skip

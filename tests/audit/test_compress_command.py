@@ -94,9 +94,10 @@ def test_the_same_command_again_replaces_its_own_folder(files, rounded):
 
 
 def test_pruning_that_cannot_shrink_says_so(files, tmp_path, capsys):
-    assert compress(files, tmp_path / "pruned", "--method", "prune-heads", "--share", "0.5") == 0
+    assert compress(files, tmp_path / "pruned", "--method", "prune-heads", "--share", "0.5", "--lang", "de") == 0
     assert "bytes and time do not shrink" in capsys.readouterr().out
     assert lines(tmp_path / "pruned")["parameters"]["conclusion"] == "unchanged"
+    assert "Bytes und Zeit werden nicht kleiner" in (tmp_path / "pruned" / "compression.html").read_text("utf-8")
 
 
 def test_a_student_is_taught_and_measured(files, tmp_path):
@@ -130,6 +131,7 @@ def test_models_that_write_are_judged_by_their_own_metrics(files, tmp_path, fami
     ("more", "said"),
     [
         (["--method", "shrink"], "no method 'shrink'"),
+        (["--method", "quantize", "--lang", "dee"], "--lang de"),
         (["--method", "quantize", "--share", "0.5"], "--share is an option of prune-heads, not of quantize"),
         (["--method", "quantize", "--train-data", "x.jsonl"], "--train-data is an option of distill"),
         (["--method", "distill"], "--train-data FILE"),

@@ -84,10 +84,12 @@ def test_the_page_holds_what_the_record_holds(study):
 
 
 def test_json_is_one_object_and_a_share_is_held_out_by_content(files, tmp_path: Path):
-    result = run(*arguments(files, tmp_path / "s", **{"--eval-data": "", "--eval-share": "0.3"}), *SEARCH, "--json")
+    result = run(*arguments(files, tmp_path / "s", **{"--eval-data": "", "--eval-share": "0.3"}), *SEARCH, "--json",
+                 "--lang", "de")  # fmt: skip
     answer = json.loads(result.stdout)
     assert answer["data"]["rows"] + answer["evaluation_data"]["rows"] == 64
     assert answer["test"] is None and len(answer["trials"]) == 3
+    assert "Der Gewinner sieht besser aus, als er ist." in Path(answer["report"]).read_text(encoding="utf-8")
     assert Path(answer["best_checkpoint"], "model.safetensors").exists()
 
 
@@ -114,6 +116,7 @@ def test_ctrl_c_keeps_the_study_and_says_how_to_go_on(files, tmp_path: Path, mon
     [
         ({"--trials": "1"}, r"trials = 1(.|\n)*greater than or equal to 2"),
         ({"--objective": "f1"}, "objective = 'f1'"),
+        ({"--lang": "dee"}, "there are en, de, zh"),
         ({"--task": "clasification"}, r"task = 'clasification'"),
         ({"--search": "learning_rte=1..2"}, r"--search learning_rate="),
         ({"--search": "learning_rate=1e-3..1e-5"}, "is empty"),
