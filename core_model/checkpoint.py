@@ -33,7 +33,16 @@ from core_model.checkpoint_weights import Tensor, count_parameters, read_weights
 from core_model.compression.scheme import read_scheme
 from core_model.errors import CheckpointDamaged, CheckpointMissing, CheckpointUnsafe, TaskUnfit
 from core_model.model_card import front_matter, read_card, read_licence
-from core_model.onnx_graph import EXPORT, SUFFIX, Graph, check_graph, choose_graph, named_graph, read_graph
+from core_model.onnx_graph import (
+    EXPORT,
+    SUFFIX,
+    Graph,
+    check_graph,
+    choose_graph,
+    named_graph,
+    read_graph,
+    refuse_graph,
+)
 from core_model.tasks import Task
 
 if TYPE_CHECKING:
@@ -87,11 +96,7 @@ class Checkpoint:
         Raises: CheckpointDamaged when files changed since opening, or weights are missing and would be random;
             TaskUnfit for an exported graph, which torch cannot load.
         """
-        if self.graph is not None:
-            raise TaskUnfit(
-                f"{self.name} is an exported graph (ONNX): torch cannot load it",
-                mend="name the checkpoint that it was exported from; a graph can be audited, and nothing else",
-            )
+        refuse_graph(self)
         from core_model.checkpoint_loading import load_model
 
         self._require_unchanged()

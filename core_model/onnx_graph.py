@@ -94,6 +94,18 @@ def graph_of(checkpoint: object) -> Graph | None:
     return found if isinstance(found, Graph) else None
 
 
+def refuse_graph(checkpoint: object) -> None:
+    """Refuse an exported graph where a model is trained, rounded, exported or looked into.
+
+    Raises: TaskUnfit.
+    """
+    if graph_of(checkpoint) is not None:
+        raise TaskUnfit(
+            f"{getattr(checkpoint, 'name', 'this')} is an exported graph (ONNX): torch cannot load it",
+            mend="name the checkpoint that it was exported from; a graph can be audited, and not changed",
+        )
+
+
 def named_graph(location: str | Path) -> Path | None:
     """The graph that the user named by its file; None where a folder or a hub's name was given."""
     path = Path(str(location)).expanduser()

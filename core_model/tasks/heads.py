@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 from core_model.checkpoint_loading import quiet
 from core_model.errors import CheckpointDamaged, OptionUnfit, TaskUnfit, TokenizerUnfit
+from core_model.onnx_graph import refuse_graph
 
 if TYPE_CHECKING:
     from transformers import PreTrainedModel, PreTrainedTokenizerBase
@@ -42,6 +43,7 @@ def from_base(
     Raises: TaskUnfit when transformers has no such head for the architecture; CheckpointDamaged when the weights lack a
         tensor of the model below its head.
     """
+    refuse_graph(base)
     import torch
     import transformers
 
