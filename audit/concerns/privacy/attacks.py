@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, cast
 import numpy as np
 
 from audit.concerns.privacy.rows import Trial
+from core_model.onnx_graph import graph_of
 from core_model.tasks import Task
 from privacy.attacks.likelihood_ratio import lira, rmia
 from privacy.attacks.quantile import FEWEST, features_of, quantile_scores
@@ -149,6 +150,8 @@ def _with_references(
         because = "no reference models were asked for; --profile full, or --set privacy.reference_models=4"
     elif subject.reference is None:
         because = "reference models start from the base of this checkpoint; --reference BASE supplies it"
+    elif graph_of(subject.reference) is not None:
+        because = f"{subject.reference.name} is an exported graph, which cannot be trained; --reference BASE can"
     if because is not None or subject.reference is None:
         return [Attack.not_run(name, str(because)) for name in (LIRA, RMIA, BAVARIA)], 0, ()
     options, how = recipe(subject.checkpoint.training_record, subject.task)
