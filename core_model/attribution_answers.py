@@ -115,14 +115,21 @@ def explain_path(path: AnswerPath, *, method: str = METHODS[0], tolerance: float
 
 def occlusion_of_spans(path: AnswerPath) -> list[Attribution]:
     """What the span loses without each word, both ends at once."""
-    return [one.whole for one in explain_path(path, method="occlusion")]
+    counts = [len(worded) for worded in path.worded]
+    own, rows = path.log_probabilities().sum(axis=1), np.repeat(np.arange(len(path)), counts)
+    lost = own[rows] - path.without(rows, _every_word(counts))
+    parts = np.split(lost, np.cumsum(counts)[:-1])
+    return [
+        Attribution(worded, part, "occlusion", WHOLE, float(before))
+        for worded, part, before in zip(path.worded, parts, own, strict=True)
+    ]
 
 
 def _occluded(path: AnswerPath, own: np.ndarray) -> list[list[Attribution]]:
     """All words of all rows in one request for each end."""
     counts = [len(worded) for worded in path.worded]
     rows = np.repeat(np.arange(len(path)), counts)
-    gone = [np.array([place]) for count in counts for place in range(count)]
+    gone = _every_word(counts)
     lost = np.stack([own[rows, end] - path.without(rows, gone, target=end) for end in (BEGINS, ENDS)], axis=1)
     parts = np.split(lost, np.cumsum(counts)[:-1])
     return [
@@ -132,3 +139,8 @@ def _occluded(path: AnswerPath, own: np.ndarray) -> list[list[Attribution]]:
         ]
         for row, part in enumerate(parts)
     ]  # fmt: skip
+
+
+def _every_word(counts: Sequence[int]) -> list[np.ndarray]:
+    """Each word of each row, alone."""
+    return [np.array([place]) for count in counts for place in range(count)]

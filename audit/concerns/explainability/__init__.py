@@ -9,7 +9,8 @@ What it measures  Which words made the model say so, by integrated gradients, in
                   among them, with the proof: how many answers change when the word is deleted, or becomes its
                   counterpart.
                   Of a model that writes: which words of the prompt or source made it write its answer, by integrated
-                  gradients and occlusion, on the same trials, in log-probability of the answer per token of it.
+                  gradients and occlusion, on the same trials, in log-probability of the answer per token of it. Of a
+                  model that finds answers: which words of question and context made it mark this span, likewise.
 How to read it    Comprehensiveness alone says little, for deleting any words hurts: read the difference to the random
                   order. Where its interval holds 0, the method is not shown to be faithful on this model, and its
                   pictures are decoration. A rank correlation near 0 with the shuffled copy is as it should be. Methods
@@ -34,6 +35,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 from pydantic import Field, field_validator
 
+from audit.concerns.explainability.answering import answers_evidence, planned_answer_passes
 from audit.concerns.explainability.attention import attention_figure
 from audit.concerns.explainability.cascade import cascade_figure, cascade_metrics
 from audit.concerns.explainability.faithfulness import (
@@ -118,7 +120,9 @@ class ExplainabilityOptions(Options):
         4, ge=0, description="stages of the layer-by-layer randomization, from the head to the embeddings; 0: none"
     )
     top_words: int = Field(10, ge=0, le=100, description="influential words that are shown and deleted")
-    written_rows: int = Field(30, ge=2, description="of a model that writes: rows that are explained, drawn at random")
+    written_rows: int = Field(
+        30, ge=2, description="of a model that writes or finds answers: rows that are explained, drawn at random"
+    )
     answer_tokens: int = Field(
         12,
         ge=1,
@@ -156,6 +160,8 @@ def planned_passes(size: Size, options: ExplainabilityOptions) -> Mapping[str, i
     """Rows through the model: gradients count as one pass each; words of a row are taken to be 25."""
     if size.task in GENERATORS:
         return planned_writing_passes(size.rows, options)
+    if size.task is Task.QUESTION_ANSWERING:
+        return planned_answer_passes(size.rows, options)
     rows, stable = min(size.rows, options.rows), min(size.rows, options.rows, options.stability_rows)
     rankings = len(options.methods) + 2
     deletions = rows * (1 + 2 * len(SHARES) * rankings)
@@ -179,7 +185,7 @@ def planned_passes(size: Size, options: ExplainabilityOptions) -> Mapping[str, i
 @audit(
     concern=Concern.EXPLAINABILITY,
     uses={Need.LABELS, Need.GROUPS, Need.GRADIENTS},
-    tasks={Task.CLASSIFICATION, *GENERATORS},
+    tasks={Task.CLASSIFICATION, Task.QUESTION_ANSWERING, *GENERATORS},
     forward_passes=planned_passes,
     profiles={
         "quick": {
@@ -201,6 +207,13 @@ def explainability(subject: Subject, options: ExplainabilityOptions, random: np.
         return writing_evidence(
             subject, random, limit=limit, rows=options.written_rows, answer_tokens=options.answer_tokens,
             tolerance=options.tolerance, resamples=options.resamples,
+        ) or nothing_to_rank(limit)  # fmt: skip
+    if subject.task is Task.QUESTION_ANSWERING:
+        if not subject.has(Need.GRADIENTS):  # a word that goes stays as padding, among the gradients' points
+            return nothing_to_rank(limit, f"the model gives no gradients; {Need.GRADIENTS.supply} supplies them")
+        return answers_evidence(
+            subject, random, limit=limit, rows=options.written_rows, tolerance=options.tolerance,
+            resamples=options.resamples,
         ) or nothing_to_rank(limit)  # fmt: skip
     if not (subject.has(Need.GRADIENTS) and isinstance(subject.predictor, Predictor)):
         return evidence_without_gradients(subject, options, random, limit) or nothing_to_rank(limit)
@@ -284,9 +297,12 @@ def sample_rows(subject: Subject, most: int, random: np.random.Generator) -> tup
     return chosen[kept], path if len(kept) == len(path) else path.select(kept)
 
 
-def nothing_to_rank(limit: Limit) -> Evidence:
-    """What is said of data without a row of two words: not measured, and never a pass."""
-    absent = Estimate.absent("no row has two words, so that no word can be ranked before another")
+NO_WORDS = "no row has two words, so that no word can be ranked before another"
+
+
+def nothing_to_rank(limit: Limit, why: str = NO_WORDS) -> Evidence:
+    """What is said where nothing can be explained: not measured, and never a pass."""
+    absent = Estimate.absent(why)
     return Evidence(
         metrics=[
             metric(
@@ -295,7 +311,7 @@ def nothing_to_rank(limit: Limit) -> Evidence:
                 definition="comprehensiveness minus that of a random order on the same rows",
             )
         ],
-        notes=["Nothing was explained: name a column with longer texts by --text-column."],
+        notes=["Nothing was explained: name a column with longer texts by --text-column."] if why is NO_WORDS else [],
     )  # fmt: skip
 
 

@@ -30,7 +30,6 @@ SHARES = (0.01, 0.05, 0.10, 0.20, 0.50)  # of a row's words: ERASER's bins
 RANDOM, RANDOM_WEIGHTS = "random order", "shuffled weights"
 ERASER, ADEBAYO = "DeYoung et al. 2020, arXiv:1911.03429", "Adebayo et al. 2018, arXiv:1810.03292"
 PROBABILITY = "probability"
-Variant = tuple[str, str | None]
 FEWEST_WORDS = 3  # a rank correlation of two words is always -1 or 1
 
 
@@ -67,7 +66,8 @@ def erase(
         targets: (rows,) the class whose probability is watched.
     """
 
-    def answers(variants: Sequence[Variant], rows: np.ndarray) -> np.ndarray:
+    def answers(gone: Sequence[np.ndarray], rows: np.ndarray) -> np.ndarray:
+        variants = [worded[row].without(places) for row, places in zip(rows, gone, strict=True)]
         texts, pairs = variants_as_texts(subject.predictor, variants)  # type: ignore[arg-type]
         return np.asarray(subject.predict(texts, pairs).probabilities[np.arange(len(rows)), targets[rows]])
 
@@ -75,19 +75,19 @@ def erase(
 
 
 def erased_by(
-    answers: Callable[[Sequence[Variant], np.ndarray], np.ndarray],
+    answers: Callable[[Sequence[np.ndarray], np.ndarray], np.ndarray],
     worded: Sequence[Worded],
     rankings: Mapping[str, Sequence[np.ndarray]],
 ) -> dict[str, Erased]:
-    """The same of any score: `answers` gives it for variants (text, pair), each of the row beside it."""
-    variants = [text.without([]) for text in worded]
+    """The same of any score: `answers` gives it without the words at some places, each of the row beside them."""
+    gone = [np.zeros(0, dtype=np.int64)] * len(worded)
     rows = list(range(len(worded)))
     for ranking in rankings.values():
-        for row, (text, order) in enumerate(zip(worded, ranking, strict=True)):
-            for count in top_counts(len(text)):
-                variants += [text.without(order[:count]), text.only(order[:count])]
+        for row, order in enumerate(ranking):
+            for count in top_counts(len(order)):
+                gone += [order[:count], order[count:]]
                 rows += [row, row]
-    found = answers(variants, np.array(rows))
+    found = answers(gone, np.array(rows))
     whole, after = found[: len(worded)], found[len(worded) :]
     lost = whole[:, None, None] - after.reshape(len(rankings), len(worded), len(SHARES), 2)
     return {

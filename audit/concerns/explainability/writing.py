@@ -17,21 +17,8 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from audit.concerns.explainability.faithfulness import (
-    RANDOM,
-    RANDOM_WEIGHTS,
-    SHARES,
-    Variant,
-    Watched,
-    agreement_metrics,
-    erased_by,
-    faithfulness_metrics,
-    random_rankings,
-    randomization_metric,
-)
-from audit.concerns.explainability.figures import faithfulness_figure
-from audit.concerns.explainability.findings import completeness_findings, faithfulness_findings
-from audit.concerns.explainability.stability import completeness_metrics
+from audit.concerns.explainability.faithfulness import SHARES, Watched
+from audit.concerns.explainability.trials import on_trial
 from audit.evidence import Limit
 from audit.plugin import Evidence
 from core_model.attribution import EVEN_STEPS, Attribution, integrated_gradients
@@ -72,9 +59,7 @@ def writing_evidence(
     resamples: int,
 ) -> Evidence | None:
     """The trials of integrated gradients and occlusion; None where no row has two words and an answer."""
-    sample_random, order_random, weights_random, trial_random, copy_random, agreement_random, error_random = (
-        random.spawn(7)
-    )
+    sample_random, order_random, weights_random, *others = random.spawn(7)
     sampled = _sampled(subject, rows, answer_tokens, sample_random)
     if sampled is None:
         return None
@@ -89,33 +74,20 @@ def writing_evidence(
     }
     copied = randomized(path.predictor, weights_random)
     shuffled = integrated_gradients(path.asking(copied), targets, even_steps=EVEN_STEPS)  # ranking only
-    rankings = {method: [a.ranking for a in found] for method, found in attributions.items()}
-    rankings[RANDOM] = random_rankings(path.worded, order_random)
-    rankings[RANDOM_WEIGHTS] = [a.ranking for a in shuffled]
 
-    def answers(variants: Sequence[Variant], of: np.ndarray) -> np.ndarray:
-        some = WritingPath(path.predictor, [text for text, _ in variants], [path.answers[row] for row in of])
+    def answers(gone: Sequence[np.ndarray], of: np.ndarray) -> np.ndarray:
+        left = [path.worded[row].without(places)[0] for row, places in zip(of, gone, strict=True)]
+        some = WritingPath(path.predictor, left, [path.answers[row] for row in of])
         return np.array([own.mean() for own in some.log_probabilities()])
 
-    default = attributions["integrated-gradients"]
-    trials = [
-        *faithfulness_metrics(
-            erased_by(answers, path.worded, rankings), METHODS, limit=limit, resamples=resamples,
-            random=trial_random, watched=OF_AN_ANSWER,
-        ),
-        randomization_metric(default, shuffled, resamples=resamples, random=copy_random),
-        *agreement_metrics(attributions, resamples=resamples, random=agreement_random),
-        *completeness_metrics(default, resamples=resamples, random=error_random, unit=OF_AN_ANSWER.unit),
-    ]  # fmt: skip
-    more_rows = f"explainability.written_rows={max(100, 4 * rows)}"
-    return Evidence(
-        metrics=trials,
-        findings=[
-            *faithfulness_findings(trials, METHODS[0], more_rows=more_rows),
-            *completeness_findings(default, trials, tolerance),
-        ],
-        figures=[faithfulness_figure(trials, OF_AN_ANSWER)],
-        notes=_notes(subject, path, default, silent),
+    found = on_trial(
+        path.worded, attributions, shuffled, answers, watched=OF_AN_ANSWER, limit=limit, tolerance=tolerance,
+        more_rows=f"explainability.written_rows={max(100, 4 * rows)}", resamples=resamples,
+        random=[order_random, *others],
+    )  # fmt: skip
+    return replace(
+        found,
+        notes=_notes(subject, path, attributions["integrated-gradients"], silent),
         settings={
             "baseline": "padding embeddings, special tokens and the answer kept",
             "answer": f"greedy, at most {int(lengths.max())} tokens",
