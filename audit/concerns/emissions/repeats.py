@@ -26,12 +26,14 @@ class Repeats:
 
     Attributes:
         rows: rows a repeat. seconds: wall time of each. uses: what the meter found in each.
+        processor: seconds that this process's threads computed in each; what else runs on the machine is not in them.
         tokens: (rows,) tokens written or foreseen for each row; None where a row is no matter of tokens.
     """
 
     rows: int
     seconds: np.ndarray
     uses: Sequence[EnergyUse]
+    processor: np.ndarray
     tokens: np.ndarray | None = None
 
     @property
@@ -69,15 +71,16 @@ def run_repeats(subject: Subject, worker: PredictorLike, sample: Table, *, repea
     """
     answers = subject.ask(sample.select(np.arange(min(WARM_UP_ROWS, sample.rows))), worker)
     device = str(getattr(worker, "device", "cpu"))
-    uses, seconds = [], []
+    uses, seconds, processor = [], [], []
     for _ in range(repeats):
         with measure_energy(country=country, interval_seconds=1.0, device=device) as use:
-            started = time.perf_counter()
+            started, computed = time.perf_counter(), time.process_time()
             answers = subject.ask(sample, worker)
+            processor.append(time.process_time() - computed)
             seconds.append(time.perf_counter() - started)
         uses.append(use)
     tokens = answers.tokens if isinstance(answers, Generations | Scores) else None
-    return Repeats(sample.rows, np.array(seconds), uses, tokens)
+    return Repeats(sample.rows, np.array(seconds), uses, np.array(processor), tokens)
 
 
 def mean_of_repeats(values: np.ndarray) -> Estimate:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -184,6 +185,28 @@ def test_a_limit_is_held_against_the_widened_interval(meter: Meter) -> None:
         evidence = run(subject_of(), repeats=2, max_grams=limit)
         assert one(evidence, "emissions_per_1000_inferences_with_method_error").verdict is verdict
         assert bool(evidence.findings) == (verdict is Verdict.FAIL)
+
+
+def _computing(seconds: float) -> None:
+    started = time.process_time()
+    while time.process_time() - started < seconds:
+        pass
+
+
+@pytest.mark.parametrize(("does", "takes"), [(time.sleep, False), (_computing, True)])
+def test_processor_time_is_work_and_not_waiting(meter: Meter, does: Callable[[float], None], takes: bool) -> None:
+    """50 rows that take 0.05 s: 1 s per 1,000, of which a machine that waits computes nothing."""
+    meter([1e-6] * 3)
+    subject = stub_subject(texts=[f"text {i}" for i in range(50)], answer=lambda _: (0.4, 0.6))
+    subject.checkpoint.training_record = None
+    predict = subject.predictor.predict
+    subject.predictor.predict = lambda *rows: (does(0.05), predict(*rows))[1]
+    evidence = run(subject, repeats=3, max_processor_seconds=0.5)
+    found = one(evidence, "processor_seconds_per_1000_inferences")
+    assert (found.value >= 1) if takes else (found.value < 0.4)
+    assert found.verdict is (Verdict.FAIL if takes else Verdict.PASS)
+    assert [finding.id for finding in evidence.findings] == (["emissions-processor-limit"] if takes else [])
+    assert found.volatile and found.unit == "seconds per 1,000 inferences"
 
 
 def test_every_row_of_every_repeat_goes_through_the_model_and_the_plan_says_so(meter: Meter) -> None:
