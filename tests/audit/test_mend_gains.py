@@ -75,6 +75,17 @@ def records(tmp_path_factory) -> dict[str, Path]:
     }
 
 
+def test_what_rows_counted_is_what_the_numbers_are_the_means_of():
+    subject = stub_subject(texts=TEXTS, answer=mended_for_songs, targets=TARGETS)
+    for found in (attack_answers(subject, ATTACKS, np.random.default_rng(0)),
+                  robustness(subject, NOISE, np.random.default_rng(0))):  # fmt: skip
+        metrics = {metric.key: metric for metric in found.metrics}
+        assert len(found.outcomes) > 1
+        for key, outcome in found.outcomes.items():
+            assert np.mean(outcome.values) == pytest.approx(metrics[key].value), key
+            assert len(outcome.rows) == metrics[key].n, key
+
+
 def compared(records: dict[str, Path], b: str, a: str = "before"):
     read = [Record.model_validate_json(records[name].read_text(encoding="utf-8")) for name in (a, b)]
     return compare(*read, folder_a=records[a].parent, folder_b=records[b].parent)

@@ -215,6 +215,12 @@ def test_a_real_checkpoint_gets_every_part_and_the_same_bytes_twice(checkpoint):
         results.append(security(subject, options, np.random.default_rng(0)))
     first, second = results
     assert first == second
+    by_key = lines(first)
+    assert {key.partition("[")[0] for key in first.outcomes} == {
+        "attack_success_rate", "accuracy_under_attack", "trigger_success_rate"
+    }  # fmt: skip
+    for key, outcome in first.outcomes.items():
+        assert (np.mean(outcome.values), len(outcome.rows)) == (pytest.approx(by_key[key].value), by_key[key].n), key
     found = lines(first)
     assert found["attack_success_rate[attack=pgd-Linf, radius=1]"].n == 10
     assert found["files_scanned"].value > 0 and first.forward_passes > 0
