@@ -9,6 +9,7 @@ from __future__ import annotations
 import hashlib
 import json
 import re
+import shlex
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
@@ -74,7 +75,8 @@ def _from_hub(name: str, allow_pickle: bool) -> Path:
 def checked(folder: Path, name: str) -> Path | None:
     """The path of a file of the checkpoint, or None where there is none.
 
-    Raises: CheckpointUnsafe when it is a link out of the folder (the hub cache's own `snapshots` to `blobs` aside).
+    Raises: CheckpointUnsafe when it is a link out of the folder (the hub cache's own `snapshots` to `blobs` aside), or
+        a named pipe, a socket or a device, of which a reader may wait for ever.
     """
     path = folder / name
     if not path.exists():
@@ -88,6 +90,12 @@ def checked(folder: Path, name: str) -> Path | None:
             f"{path} is a link out of the checkpoint's folder, to {real}",
             mend=f"copy the file into the folder: cp --remove-destination {real} {path}",
         )
+    if not path.is_file() and not path.is_dir():
+        kind = "a named pipe" if path.is_fifo() else "a socket or a device"
+        raise CheckpointUnsafe(
+            f"{path} is {kind}, not a file; it was not opened",
+            mend=f"remove it, and copy or fetch the checkpoint again: rm -- {shlex.quote(str(path))}",
+        )
     return path if path.is_file() else None
 
 
@@ -99,6 +107,8 @@ def read_json(path: Path, *, largest: int = LARGEST_JSON) -> dict[str, Any]:
     size = path.stat().st_size
     if size > largest:
         raise CheckpointDamaged(f"{path} has {size:,} bytes; at most {largest:,} are read", mend="remove the file")
+    if not size:
+        raise CheckpointDamaged(f"{path} has 0 bytes", mend="fetch or write the file again")
     try:
         value = json.loads(path.read_bytes().decode("utf-8-sig"), parse_constant=_refuse_constant)
     except json.JSONDecodeError as error:

@@ -250,6 +250,20 @@ def test_an_unknown_architecture_is_a_letter_when_it_is_loaded(folder):
         open_checkpoint(folder).load_model()
 
 
+@pytest.mark.parametrize("name", ["config.json", "model.safetensors", "tokenizer.json", "README.md"])
+def test_a_named_pipe_is_refused_and_never_opened(folder, name):
+    (folder / name).unlink(missing_ok=True)
+    os.mkfifo(folder / name)
+    text = letter(CheckpointUnsafe, folder)  # a reader of it would wait for ever
+    assert f"{name} is a named pipe, not a file" in text and f"rm -- {folder / name}" in text
+
+
+@pytest.mark.parametrize("name", ["config.json", "model.safetensors", "tokenizer.json", "tokenizer_config.json"])
+def test_a_file_of_no_bytes_is_named(folder, name):
+    (folder / name).write_bytes(b"")
+    assert name in letter(CheckpointDamaged, folder)
+
+
 def test_links_out_of_the_folder_are_refused(folder, tmp_path):
     outside = tmp_path / "secret.json"
     shutil.move(folder / "tokenizer_config.json", outside)
