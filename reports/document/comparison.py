@@ -62,6 +62,9 @@ def _page(comparison: Comparison) -> str:
         comparison=comparison,
         sides=[("A", comparison.a, data[0]), ("B", comparison.b, data[1])],
         groups=[(state, found) for state, found in groups if found],
+        gains=[_row(row) for row in comparison.gains],
+        price=[_row(row) for row in comparison.mend.price] if comparison.mend else [],
+        price_missing=comparison.mend.price_missing if comparison.mend else None,
         compared=sum(row.state is not STATES["not comparable"] for row in rows),
         same_data=data[0].sha256 == data[1].sha256,
     )
