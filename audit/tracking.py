@@ -115,7 +115,7 @@ def _mlflow(record: Record, to: str) -> str:
         from mlflow.entities import RunTag
         from mlflow.exceptions import MlflowException
     except ImportError as error:
-        raise _missing("mlflow", error) from error
+        raise package_missing("mlflow", error) from error
     artifacts = None
     if "://" not in to:
         folder = Path(to).resolve()
@@ -158,7 +158,7 @@ def _tensorboard(record: Record, to: str) -> str:
     try:
         from torch.utils.tensorboard import SummaryWriter
     except ImportError as error:
-        raise _missing("tensorboard", error) from error
+        raise package_missing("tensorboard", error) from error
     name = re.sub(r"[^\w.-]", "-", record.subject.name, flags=re.ASCII)[:60].strip(".-") or "run"
     folder = Path(to) / f"{name}-{(record.content_sha256 or record.subject.sha256)[:12]}"
     if folder.exists():
@@ -176,5 +176,6 @@ def _tensorboard(record: Record, to: str) -> str:
     return str(folder)
 
 
-def _missing(tracker: str, error: ImportError) -> OptionUnfit:
+def package_missing(tracker: str, error: ImportError) -> OptionUnfit:
+    """The letter for a tracker whose package is not installed: the extra has its name."""
     return OptionUnfit(f"tracking needs a package ({error})", mend=f"pip install 'aboveboard[{tracker}]'")

@@ -21,6 +21,7 @@ class Progress:
         seconds_left: until the run is done, evaluations included; None until a step was timed.
         accuracy: of the evaluation that just ended, where the task has one.
         epsilon: of a private training: what was spent so far, by the last accounting.
+        learning_rate: of the last step.
     """
 
     stage: Literal["training", "evaluating", "evaluated", "saving", "done"]
@@ -33,6 +34,7 @@ class Progress:
     seconds_left: float | None = None
     accuracy: float | None = None
     epsilon: float | None = None
+    learning_rate: float | None = None
 
 
 Tell = Callable[[Progress], None]

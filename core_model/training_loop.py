@@ -356,6 +356,7 @@ class Loop:
                     loss=loss,
                     accuracy=accuracy,
                     epsilon=self.method.epsilon(),
+                    learning_rate=self.plan.rate(self.position.step - 1) if self.position.step else None,
                     examples_per_second=self.pace.examples_per_second,
                     seconds_left=self._seconds_left(),
                 )

@@ -12,10 +12,12 @@ from audit.commands.arguments import json_option, print_json
 from audit.commands.command_parts import with_parts
 from audit.commands.federation_arguments import FLAGS, federation_options, read_federation
 from audit.commands.option_groups import grouped
+from audit.commands.training_arguments import tensorboard_option
 
 if TYPE_CHECKING:
     from federated.record import FederatedRecord
     from federated.result import FederatedResult
+    from federated.rounds import RoundTold
     from federated.run_settings import RunSettings
 
 COLUMNS = ("text_column", "pair_column", "label_column", "reference_column", "encoding")
@@ -67,12 +69,13 @@ PARTS = {
 @click.option("--with-solo", is_flag=True, help="Then train each client alone, in --out/solo, to compare with.")
 @click.option("--with-pooled", is_flag=True, help="Then train on all rows in one place, in --out/pooled.")
 @click.option("--resume", is_flag=True, help="Go on with the run that was interrupted in --out.")
+@tensorboard_option
 @federation_options
 @json_option
 def federate(
     *, base: str, data: str, eval_data: str | None, out: Path, task: str, labels: str | None, engine: str,
-    threads: int | None, with_solo: bool, with_pooled: bool, resume: bool, as_json: bool,
-    **flags: Any,
+    threads: int | None, with_solo: bool, with_pooled: bool, resume: bool, tensorboard: Path | None,
+    as_json: bool, **flags: Any,
 ) -> None:  # fmt: skip
     """Train one model across clients that keep their rows.
 
@@ -107,6 +110,7 @@ def federate(
     options = read_federation(flags, task=task)
     classes = tuple(filter(None, (name.strip() for name in (labels or "").split(","))))
 
+    from audit.training_events import training_events
     from core_model.settings import checked
     from federated.baselines import refuse_unfit
     from federated.run_settings import RunSettings
@@ -122,11 +126,17 @@ def federate(
     refuse_unfit(options, out, solo=with_solo, pooled=with_pooled, resume=resume)
     result: FederatedResult | None = None
     try:
-        result = simulate(
-            settings, out=out, evaluation=eval_data, engine=engine, threads=threads, resume=resume,  # type: ignore[arg-type]
-            tell=lambda told: click.echo(line(told), err=True),
-            notice=lambda said: click.echo(terminal_text(said), err=True),
-        )  # fmt: skip
+        with training_events(tensorboard, out, resume=resume) as events:
+
+            def tell(told: RoundTold) -> None:
+                click.echo(line(told), err=True)
+                if events is not None:
+                    events.round(told)
+
+            result = simulate(
+                settings, out=out, evaluation=eval_data, engine=engine, threads=threads, resume=resume,  # type: ignore[arg-type]
+                tell=tell, notice=lambda said: click.echo(terminal_text(said), err=True),
+            )  # fmt: skip
         compared = _train_baselines(settings, result, solo=with_solo, pooled=with_pooled, resume=resume)
     except KeyboardInterrupt:
         if result is not None:

@@ -13,7 +13,7 @@ from audit.commands.mitigation_arguments import mitigation_options
 from audit.commands.option_groups import grouped
 from audit.commands.pretraining import FOLDER, read_pretraining
 from audit.commands.private_arguments import private_options, read_private, tell_claim
-from audit.commands.training_arguments import FLAGS, read_values, training_options
+from audit.commands.training_arguments import FLAGS, read_values, tensorboard_option, training_options
 from core_model.tasks import Task
 
 if TYPE_CHECKING:
@@ -62,13 +62,14 @@ COLUMNS = ("text_column", "pair_column", "label_column", "reference_column", "en
     help="Column of what the model should write: translation, summary, answer.",
 )
 @click.option("--encoding", metavar="NAME", help="Encoding of the data files, where it is not UTF-8.")
+@tensorboard_option
 @training_options
 @mitigation_options
 @private_options
 @json_option
 def train(
     *, task: str, base: str, architecture: Path | None, data: str, eval_data: str | None, resume: bool, out: Path,
-    as_json: bool, **flags: Any,
+    tensorboard: Path | None, as_json: bool, **flags: Any,
 ) -> None:  # fmt: skip
     """Train or fine-tune a Transformer.
 
@@ -90,6 +91,7 @@ def train(
       aboveboard train --task language-modeling --base ./decoder --data texts.jsonl --out ./further
       aboveboard train --task question-answering --base ./encoder --data squad.jsonl --out ./reader
       aboveboard train --base ./encoder --data train.jsonl --out ./classifier --resume
+      aboveboard train --base ./encoder --data train.jsonl --eval-data dev.jsonl --tensorboard runs --out ./classifier
       aboveboard train --base ./classifier --data train.jsonl --reweigh sex --out ./mended
       aboveboard train --base ./classifier --data train.jsonl --augment identity-swap --out ./mended
       aboveboard train --base ./classifier --data train.jsonl --reductions equalized-odds \\
@@ -109,6 +111,7 @@ def train(
     )
 
     from audit.commands.train_progress import progress_shown
+    from audit.training_events import training_events
     from core_model.architectures import read_architecture
     from core_model.checkpoint import open_checkpoint
     from core_model.training import train as run
@@ -123,7 +126,8 @@ def train(
     rows = _rows(data, columns, "--data", groups=groups)
     evaluation = None if eval_data is None else _rows(eval_data, columns, "--eval-data")
     try:
-        with progress_shown() as tell:
+        with training_events(tensorboard, out, resume=resume) as events, progress_shown() as show:
+            tell = show if events is None else events.beside(show)
             if private is not None and opened is not None:
                 from privacy.training import train_privately
 
@@ -133,12 +137,14 @@ def train(
                 )  # fmt: skip
             else:
                 further = before.run(
-                    options, base=opened, data=rows, evaluation=evaluation, out=out, resume=resume, progress=tell
+                    options, base=opened, data=rows, evaluation=evaluation, out=out, resume=resume, progress=show
                 )
                 result = run(
                     options, data=rows, evaluation=evaluation, base=opened, architecture=shape, out=out, resume=resume,
                     progress=tell, wrap=further,
                 )  # fmt: skip
+            if events is not None:
+                events.history(result.record.history)
     except KeyboardInterrupt:
         kept = StateFolder(out).exists or StateFolder(out / FOLDER).exists
         click.echo(

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from pathlib import Path
 from typing import Any
 
 import click
@@ -72,6 +73,14 @@ FLAGS: dict[str, list[Callable[[Command], Command]]] = {
         click.option("--country", metavar="ISO3", help="Whose electricity, such as DEU. Default: WORLD."),
     ],
 }  # fmt: skip
+
+
+def tensorboard_option(command: Command) -> Command:
+    """Where events go; no option of the training itself, which is the same with and without."""
+    return click.option(
+        "--tensorboard", type=click.Path(path_type=Path), metavar="DIR",
+        help="Write events for TensorBoard into DIR, in a folder named as --out: loss, rate, epsilon, evaluations.",
+    )(command)  # fmt: skip
 
 
 def training_options(command: Command) -> Command:
