@@ -145,7 +145,7 @@ def open_checkpoint(location: str | Path, *, allow_pickle: bool = False) -> Chec
     notes = refuse_remote_code(folder, config, tokenizer)
     architecture, task = choose_task(folder, config, front_matter(card), record)
     labels = read_labels(folder, config) if task is Task.CLASSIFICATION else ()
-    check_weights(folder, config, tensors, len(labels))
+    check_weights(folder, config, tensors if graph is None else graph.above_layers, len(labels))
     facts = gather_facts(config, tensors, notes)
     if scheme := read_scheme(config, folder / "config.json"):
         facts["quantization"] = scheme

@@ -12,6 +12,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from core_model.checkpoint_files import checked
+from core_model.checkpoint_fit import LAYER
 from core_model.checkpoint_weights import AGAIN, Tensor
 from core_model.errors import CheckpointDamaged, CheckpointMissing, CheckpointUnsafe, TaskUnfit
 from core_model.onnx_session import require_packages, short
@@ -55,7 +56,7 @@ class Graph:
         opset: version of ONNX's operators. producer: what wrote it.
         inputs, outputs: by name.
         tensors: its own, by name, as headers: their bytes are not at hand.
-        parameters: trained numbers.
+        parameters: trained numbers; of equal tensors that the exporter kept once, one.
         rounded: whether tables are int8 (or smaller); by_batch: whether activations are rounded with a scale that the
             rows of a batch share, so that a row's answer hangs on its neighbours.
     """
@@ -70,6 +71,11 @@ class Graph:
     parameters: int
     rounded: bool
     by_batch: bool
+
+    @property
+    def above_layers(self) -> dict[str, Tensor]:
+        """Tensors outside of the layers: of equal ones in several layers, exporters keep one under one layer's name."""
+        return {name: tensor for name, tensor in self.tensors.items() if not LAYER.search(name)}
 
     @property
     def words(self) -> str:
