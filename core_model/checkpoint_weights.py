@@ -65,7 +65,7 @@ def read_safetensors(path: Path) -> dict[str, Tensor]:
             )
         raw = file.read(length)
     try:
-        header = json.loads(raw.decode("utf-8"))
+        header = json.loads(raw.decode("utf-8"), object_pairs_hook=_named_once)
         entries = {name: entry for name, entry in header.items() if name != "__metadata__"}
         tensors = {name: _tensor(path, name, entry, 8 + length) for name, entry in entries.items()}
     except (ValueError, RecursionError, KeyError, TypeError, AttributeError) as error:
@@ -82,6 +82,16 @@ def read_safetensors(path: Path) -> dict[str, Tensor]:
         found = f"{path} {what}: the header promises {at:,} bytes, there are {size:,}"
         raise CheckpointDamaged(found, mend=AGAIN, offset=min(at, size))
     return tensors
+
+
+def _named_once(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
+    """A JSON object; of two values under one name, readers disagree which one counts."""
+    found = dict(pairs)
+    if len(found) < len(pairs):
+        names = [name for name, _ in pairs]
+        twice = next(name for name in found if names.count(name) > 1)
+        raise ValueError(f"the name {twice[:80]!r} stands there twice")
+    return found
 
 
 def _tensor(path: Path, name: str, entry: Any, data: int) -> Tensor:

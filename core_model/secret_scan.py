@@ -16,7 +16,10 @@ from pathlib import Path
 from core_model.errors import OptionUnfit
 
 INSTALL = "pip install 'aboveboard[package]'"
-TEXT = (".json", ".jinja", ".md", ".txt", ".toml", ".yaml", ".yml", "")
+SETTINGS = (".env", ".ini", ".cfg", ".conf", ".properties", ".toml", ".yaml", ".yml")
+"""Files where a value needs no quotation marks; elsewhere, prose would be taken for one."""
+TEXT = (".json", ".jinja", ".md", ".txt", ".py", ".sh", ".ipynb", "", *SETTINGS)
+FEWEST_LETTERS = 8  # of a password without quotation marks, a digit among them: not `null`, nor a word
 SHAPES = (
     "ArtifactoryDetector", "AWSKeyDetector", "AzureStorageKeyDetector", "BasicAuthDetector", "DiscordBotTokenDetector",
     "GitHubTokenDetector", "GitLabTokenDetector", "JwtTokenDetector", "MailchimpDetector", "NpmDetector",
@@ -60,15 +63,36 @@ def find_secrets(path: Path, *, words: bool = True) -> Iterator[Secret]:
         "filters_used": [{"path": f"detect_secrets.filters.heuristic.{name}"} for name in FILTERS],
     }
     lines_at_once = 1 if words else BLOCK
+    bare = words and (path.suffix.lower() in SETTINGS or path.name.lower().startswith(".env"))
     with transient_settings(settings), path.open(encoding="utf-8", errors="replace") as file:
         numbered = enumerate(file, start=1)
         while block := list(islice(numbered, lines_at_once)):
             if lines_at_once == 1 or _kinds("".join(line for _, line in block)):
-                yield from (Secret(number, kind) for number, line in block for kind in _kinds(line))
+                yield from (Secret(number, kind) for number, line in block for kind in _kinds(line, bare=bare))
 
 
-def _kinds(text: str) -> list[str]:
+def _kinds(text: str, *, bare: bool = False) -> list[str]:
     from detect_secrets.core.scan import scan_line
 
     known = ["Hugging Face token"] if HUGGING_FACE.search(text) else []
-    return [*known, *(found.type for found in scan_line(text.rstrip("\n")))]
+    found = [*known, *(one.type for one in scan_line(text.rstrip("\n")))]
+    return found if found or not bare else _without_quotation_marks(text)
+
+
+def _without_quotation_marks(line: str) -> list[str]:
+    """`password: value` and `API_KEY=value` as files of settings write them."""
+    from detect_secrets.filters import heuristic
+    from detect_secrets.plugins.keyword import KeywordDetector
+
+    detector = KeywordDetector()
+    return [
+        detector.secret_type
+        for one in detector.analyze_line("settings.ini", line.rstrip("\n"), 1)
+        if (value := one.secret_value or "")
+        and len(value) >= FEWEST_LETTERS
+        and not re.search(r"\s", value)
+        and re.search(r"\d", value)
+        and not re.search(r"\.[a-z]{2,5}$", value)  # the name of a file
+        and not heuristic.is_templated_secret(value)
+        and not heuristic.is_indirect_reference(line)
+    ]

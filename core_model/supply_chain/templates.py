@@ -20,6 +20,7 @@ if TYPE_CHECKING:
     from jinja2 import Environment, nodes
 
 DUNDER = re.compile(r"__[a-z]\w*__|\bfunc_globals\b|\bgi_frame\b|\bgi_code\b|\bcr_frame\b|\bf_globals\b|\bf_builtins\b")
+MAKE_TEXT = {"format", "join", "replace", "reverse", "lower", "upper", "trim", "string", "center", "translate", "strip"}
 GATEWAYS = {"cycler", "joiner", "lipsum", "self", "request", "url_for", "get_flashed_messages"}
 FILES = re.compile(
     r"(^|/)(chat_template\w*\.(jinja2?|json)|[^/]+\.(jinja2?|j2)|tokenizer_config\.json|processor_config\.json)$"
@@ -90,7 +91,14 @@ def scan_template(name: str, text: str, *, offsets: list[int]) -> Iterator[Issue
 
 
 def _judge(node: nodes.Node) -> tuple[str, Level] | None:
-    """What one node of the template does that no chat template needs."""
+    """What one node of the template does, or says, that no chat template needs."""
+    text = _constant(node)
+    if text is not None and (found := DUNDER.search(text)):
+        return f"it holds the name {quoted(found[0])} as a text", Level.HIGH
+    return _done_by(node)
+
+
+def _done_by(node: nodes.Node) -> tuple[str, Level] | None:
     from jinja2 import nodes
 
     match node:
@@ -100,11 +108,10 @@ def _judge(node: nodes.Node) -> tuple[str, Level] | None:
             return f"it reaches for the attribute {quoted(name)}", Level.HIGH
         case nodes.Filter(name="attr", args=[argument, *_]) if _constant(argument) is None:
             return "it reaches for an attribute whose name it computes", Level.HIGH
+        case nodes.Getitem(arg=name) if _constant(name) is None and _makes_text(name):
+            return "it looks up a name that it puts together", Level.MEDIUM
         case nodes.Name(name=name, ctx="load") if name in GATEWAYS:
             return f"it uses {quoted(name)}, a way out of careless sandboxes", Level.MEDIUM
-    text = _constant(node)
-    if text is not None and (found := DUNDER.search(text)):
-        return f"it holds the name {quoted(found[0])} as a text", Level.HIGH
     return None
 
 
@@ -120,6 +127,26 @@ def _constant(node: nodes.Node) -> str | None:
         case nodes.Add(left=left, right=right):
             return _joined([left, right])
     return None
+
+
+def _makes_text(node: nodes.Node) -> bool:
+    """Whether an expression puts a text together, or turns one around; looking up `message[key]` does not."""
+    from jinja2 import nodes
+
+    match node:
+        case nodes.Concat():
+            return True
+        case nodes.Filter(name=name) if name in MAKE_TEXT:
+            return True
+        case nodes.Call(node=nodes.Getattr(attr=name)) if name in MAKE_TEXT:
+            return True
+        case nodes.Getitem(arg=nodes.Slice()):
+            return True
+        case nodes.Add() | nodes.Mul() | nodes.Mod():
+            return any(
+                isinstance(part, nodes.Const) and isinstance(part.value, str) for part in (node.left, node.right)
+            )
+    return False
 
 
 def _joined(parts: list[Any]) -> str | None:

@@ -79,6 +79,11 @@ EVIL = {
     "{% import 'a' as b %}": Level.HIGH,
     "{% extends 'a' %}": Level.HIGH,
     "{{ cycler.__init__.__globals__.os.popen('id').read() }}": Level.HIGH,
+    "{{ x['%c%cclass%c%c' | format(95, 95, 95, 95)] }}": Level.MEDIUM,
+    "{{ x[['_', '_class_', '_'] | join] }}": Level.MEDIUM,
+    "{{ x['_' * 2 ~ y] }}": Level.MEDIUM,
+    "{{ x['ssalc'[::-1]] }}": Level.MEDIUM,
+    "{{ x['{}class{}'.format(y, y)] }}": Level.MEDIUM,
     "{{ lipsum() }}": Level.MEDIUM,
     "{% not_a_tag %}": Level.MEDIUM,
 }
@@ -99,7 +104,15 @@ def test_a_template_that_reaches_out_is_told_wherever_it_stands(tmp_path, templa
     assert worst["tokenizer_config.json"].offset == len('{"a": 1, ')
 
 
+USED = (
+    "{{ messages[loop.index0 + 1]['role'] }}{{ messages[-1].content.split('</think>')[-1] | trim }}"
+    "{% for key in tool %}{{ tool[key] }}{{ names[tool.type] }}{{ messages[messages|length - 1].content }}{% endfor %}"
+    "{{ args[name] | tojson }}{{ 'a' ~ messages[0]['content'] ~ ('b' * 2) }}{{ messages[1:][0] }}"
+)
+
+
 def test_templates_as_they_are_used_are_fine(tmp_path):
+    (tmp_path / "chat_template_tools.jinja").write_text(USED)
     (tmp_path / "chat_template.jinja").write_text(CHATML)
     (tmp_path / "tokenizer_config.json").write_text(json.dumps({"chat_template": CHATML}))
     assert issues_of(tmp_path) == []
@@ -150,3 +163,23 @@ def test_a_secret_is_told_by_line_and_never_shown(tmp_path):
     [issue] = issues_of(tmp_path)
     assert (issue.kind, issue.level, issue.offset) == ("secret", Level.HIGH, len("first\n"))
     assert "line 2" in issue.what and secret not in str(issue)
+
+
+@pytest.mark.parametrize("name", [".env", "prod.env", "training.yaml", "settings.ini"])
+def test_a_password_without_quotation_marks_is_told_in_files_of_settings(tmp_path, name):
+    pytest.importorskip("detect_secrets")
+    (tmp_path / name).write_text("# of the database\nexport DB_PASSWORD=tiger99long\n")
+    [issue] = issues_of(tmp_path)
+    assert (issue.kind, issue.level, issue.offset) == ("secret", Level.HIGH, len("# of the database\n"))
+    assert "tiger" not in str(issue)
+
+
+def test_settings_without_a_secret_are_fine_and_prose_is_no_settings(tmp_path):
+    pytest.importorskip("detect_secrets")
+    lines = [
+        "pad_token: [PAD]", "bos_token_id: 1", "api_key: null", "secret: false", "password: ${PASSWORD_1}",
+        "password: <your password 1>", "tokenizer_class: BertTokenizer", "private_key_path: keys/1.pem",
+    ]  # fmt: skip
+    (tmp_path / "training.yaml").write_text("\n".join(lines))
+    (tmp_path / "README.md").write_text("The password: ask the owner of server12.\n")
+    assert issues_of(tmp_path) == []

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import struct
 
 import pytest
@@ -22,6 +23,7 @@ def at(header: dict, byte: int) -> int:
 GOOD = {"a": tensor(0, 8), "b": tensor(8, 16)}
 OVERLAP = {"a": tensor(0, 8), "b": tensor(4, 12)}
 HOLE = {"a": tensor(0, 8), "b": tensor(12, 20)}
+TWICE = json.dumps({"a": tensor(0, 8), "b": tensor(0, 8)}).replace('"b"', '"a"').encode()
 
 
 @pytest.mark.parametrize(
@@ -33,10 +35,11 @@ HOLE = {"a": tensor(0, 8), "b": tensor(12, 20)}
         (safetensors(GOOD, bytes(17)), "does not know", at(GOOD, 16)),
         (safetensors({"a": tensor(0, 4)}, bytes(4)), "spans 4 bytes", 8),
         (safetensors(b"{not json", b""), "not sound", 8),
+        (safetensors(TWICE, bytes(8)), "'a' stands there twice", 8),
         (struct.pack("<Q", 2**40) + b"{}", "header length", 0),
         (struct.pack("<Q", 1000) + b"{}", "its header alone needs", 10),
     ],
-    ids=["overlap", "hole", "short", "long", "size", "no json", "huge", "cut"],
+    ids=["overlap", "hole", "short", "long", "size", "no json", "twice", "huge", "cut"],
 )
 def test_a_header_that_lies_is_told_with_its_byte(tmp_path, data, says, offset):
     (tmp_path / "model.safetensors").write_bytes(data)
