@@ -35,6 +35,18 @@ def test_a_twin_that_was_asked_fewer_rows_is_paired_on_those():
     assert found["smoothed_x_success_change"].value == -0.5 and "n 4" in found["smoothed_x_success_change"].unit
 
 
+def test_noise_and_what_is_proven_are_paired_where_both_were_asked():
+    plain = Twin(1.0, rows(0), noisy=rows(0, 1), proven=rows(0), balanced=0.5)
+    mended = Twin(1.0, rows(0), noisy=rows(0, 1, 2, 3))
+    found = {figure.name: figure for figure in figures_of({"plain": plain, "mended": mended})}
+    assert found["plain_accuracy_with_typos"].value == 0.2 and found["mended_accuracy_with_typos_change"].value == 0.2
+    change = paired_difference_of_proportions(2, 2, 0, 6)
+    assert f"{change.low:+.3f} to {change.high:+.3f}, n 10" in found["mended_accuracy_with_typos_change"].unit
+    assert found["plain_certified_accuracy_one_word"].value == 0.1
+    assert found["plain_balanced_accuracy"].value == 0.5 and "mended_balanced_accuracy" not in found
+    assert "mended_certified_accuracy_one_word_change" not in found
+
+
 def test_a_twin_that_is_never_right_has_no_success_and_says_why():
     plain = Twin(1.0, rows(0), {"x": rows()}, {"x": rows()})
     [success] = [figure for figure in figures_of({"plain": plain}) if figure.name == "plain_x_success"]

@@ -35,7 +35,7 @@ def mitigation_options(command: Command) -> Command:
             click.option("--adversarial", metavar="freelb", help="Train where small shifts of the embeddings hurt."),
             click.option("--adversarial-steps", type=int, metavar="N", help="Passes over each batch. Default: 3."),
             click.option("--adversarial-radius", type=float, metavar="X",
-                         help="Longest shift, in norms of a row's embeddings. Default: 0.1."),
+                         help="Longest shift, in norms of a row's embeddings. Default: 0.02."),
             click.option("--adversarial-step-size", type=float, metavar="X", help="Default: 2.5 radii over all steps."),
             click.option("--pretrain", type=click.Choice(["masked", "causal"]),
                          help="Train the base further on texts alone, before the task: an encoder or a decoder."),
