@@ -15,7 +15,7 @@ is no better than the share of the larger class has learned nothing, and then wi
     normalized  `aboveboard normalize`, nothing trained      Unicode Technical Standard 39
     freelb      --adversarial freelb, at its default radius  Zhu et al. 2020, arXiv:1909.11764
     typos       --augment typos                              Belinkov and Bisk 2018, arXiv:1711.02173
-    smoothed    --augment token-dropout, rate 0.7, through `SmoothedClassifier`        Zeng et al. 2021, arXiv:2105.03743
+    smoothed    --augment token-dropout, rate 0.7, and many looks      Zeng et al. 2021, arXiv:2105.03743
 
 The normalized twin is attacked by look-alike letters alone. The smoothed twin is asked for many parts of each text, on
 fewer rows, and attacked by letters alone; that its answers provably stay when one word is replaced is told beside those
