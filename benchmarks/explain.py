@@ -27,7 +27,7 @@ import numpy as np
 from benchmarks.figures import Figure, print_figures
 
 Answer = TypeVar("Answer")
-BLOCK = 20  # rows of a turn
+BLOCK = 40  # rows of a turn
 REFERENCE = 400  # nodes of what both are held against
 
 

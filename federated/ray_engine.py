@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import logging
 import os
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
 from importlib.util import find_spec
 from pathlib import Path
 from typing import Any
@@ -63,17 +65,33 @@ def simulate_on_ray(
         except BaseException as error:  # it must reach the thread that waits, an interruption too
             outcome.append(error)
 
-    run_simulation(
-        server_app,
-        client_app,
-        settings.federation.clients,
-        backend_config={
-            "client_resources": {"num_cpus": threads, "num_gpus": 0.0},
-            "init_args": {"logging_level": LOUDEST, "log_to_driver": False, "include_dashboard": False},
-        },
-    )
+    with _inherited({name: str(threads) for name in ("OMP_NUM_THREADS", "MKL_NUM_THREADS")}):
+        run_simulation(
+            server_app,
+            client_app,
+            settings.federation.clients,
+            backend_config={
+                "client_resources": {"num_cpus": threads, "num_gpus": 0.0},
+                "init_args": {"logging_level": LOUDEST, "log_to_driver": False, "include_dashboard": False},
+            },
+        )
     if not outcome:
         raise RuntimeError("Flower's simulation ended before the server did")
     if isinstance(outcome[0], BaseException):
         raise outcome[0]
     return outcome[0]
+
+
+@contextmanager
+def _inherited(variables: Mapping[str, str]) -> Iterator[None]:
+    """Environment variables for the processes that are started meanwhile: Ray counts threads only where none is set."""
+    before = {name: os.environ.get(name) for name in variables}
+    os.environ.update(variables)
+    try:
+        yield
+    finally:
+        for name, value in before.items():
+            if value is None:
+                del os.environ[name]
+            else:
+                os.environ[name] = value

@@ -86,7 +86,9 @@ def test_only_texts_that_are_in_doubt_get_more_steps(tmp_path):
     assert len({one.steps for one in fine}) > 2  # calm texts end earlier
     assert max(one.completeness_error for one in fine) < max(one.completeness_error for one in rough)
     each = integrated_gradients(path, targets, tolerance=np.where(np.arange(30) < 15, 0.5, 1e-4))
-    assert [one.steps for one in each] == [one.steps for one in rough[:15]] + [one.steps for one in fine[15:]]
+    assert [one.steps for one in each[:15]] == [one.steps for one in rough[:15]]
+    assert sum(one.steps for one in each[15:]) > 15 * FIRST
+    assert all(one.completeness_error <= 1e-4 for one in (*fine, *each[15:]))
 
 
 def test_single_words_are_as_near_the_truth_as_captums_defaults(tmp_path):
@@ -112,6 +114,18 @@ def test_a_spline_is_exact_on_a_cubic_and_doubts_a_jump_where_it_stands():
     np.testing.assert_allclose(way.parts.sum(axis=0), 1 / np.arange(1, 5))
     jumped = Way(shares, np.where(shares > 0.6, 1.0, 0.0), np.zeros((6, 2)))
     assert jumped.doubts(np.eye(2)).tolist() == [0, 0, 0, 1, 0]
+
+
+def test_a_probability_whose_log_odds_go_straight_is_known_from_five_points():
+    """The planted one: log-odds of 20 (share - 1/2), of which one token adds 15, the other 5."""
+    shares, of_tokens = np.linspace(0, 1, FIRST), np.array([15.0, 5.0])
+    chance = 1 / (1 + np.exp(-20 * (shares - 0.5)))
+    slopes = (chance * (1 - chance))[:, None] * of_tokens
+    exact = of_tokens / 20 * (chance[-1] - chance[0])
+    way = Way(shares, chance, slopes, "probability")
+    np.testing.assert_allclose(way.parts.sum(axis=0), exact, atol=1e-4)
+    assert way.doubts(np.eye(2)).sum() < 1e-3
+    assert Way(shares, chance, slopes).doubts(np.eye(2)).sum() > 0.1  # as a score it would be in doubt
 
 
 def linear(checkpoint):
