@@ -27,6 +27,7 @@ from core_model.attribution_bisection import MOST_STEPS, halved_where_in_doubt
 from core_model.attribution_path import EmbeddingPath
 from core_model.attribution_words import Worded, merged
 from core_model.errors import OptionUnfit
+from core_model.onnx_graph import refuse_graph
 
 if TYPE_CHECKING:
     from core_model.prediction import Predictor
@@ -38,6 +39,7 @@ REFUSED = {
     "layer-gradcam": "it sums over the tokens instead of over the embedding, so that no token has a score of its own",
     "lrp": "it has no rule for embeddings and for attention: it stops with an error, or goes through them wrongly",
 }
+BY_ANSWERS = ("occlusion", "shapley-sampling")  # they ask what the model says, and look at nothing within it
 WITHOUT_SIGN = ("attention-rollout",)  # scores say how much, not for or against what
 EVEN_STEPS = 8  # Gauss-Legendre nodes where only the order of the words counts
 TOLERANCE = 0.02  # completeness error allowed, in units of the score
@@ -101,9 +103,12 @@ def attribute(
         tolerance: completeness error of integrated gradients above which a text gets more steps, in probability.
         permutations: of Shapley sampling; each costs as many forward passes as the text has words.
         random: draws the permutations; Shapley sampling needs it.
-    Raises: OptionUnfit for a method that is unknown, or wrong on Transformers (with the reason).
+    Raises: OptionUnfit for a method that is unknown, or wrong on Transformers (with the reason); TaskUnfit for one that
+        looks into the model where there is an exported graph.
     """
     refuse(method)
+    if method not in BY_ANSWERS:
+        refuse_graph(predictor.checkpoint, mend="--method occlusion, or the checkpoint that it was exported from")
     targets = np.asarray(targets, dtype=np.int64)
     if len(targets) != len(texts):
         raise ValueError(f"{len(texts)} texts, but {len(targets)} targets")

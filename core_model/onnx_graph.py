@@ -100,7 +100,11 @@ def graph_of(checkpoint: object) -> Graph | None:
     return found if isinstance(found, Graph) else None
 
 
-def refuse_graph(checkpoint: object) -> None:
+def refuse_graph(
+    checkpoint: object,
+    *,
+    mend: str = "name the checkpoint that it was exported from; a graph can be audited, and not changed",
+) -> None:
     """Refuse an exported graph where a model is trained, rounded, exported or looked into.
 
     Raises: TaskUnfit.
@@ -108,7 +112,7 @@ def refuse_graph(checkpoint: object) -> None:
     if graph_of(checkpoint) is not None:
         raise TaskUnfit(
             f"{getattr(checkpoint, 'name', 'this')} is an exported graph (ONNX): torch cannot load it",
-            mend="name the checkpoint that it was exported from; a graph can be audited, and not changed",
+            mend=mend,
         )
 
 

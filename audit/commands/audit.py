@@ -32,7 +32,7 @@ if TYPE_CHECKING:
 @language_options
 @json_option
 def audit(checkpoint: str, gate: str | None, fresh: bool, as_json: bool, **arguments: Any) -> int:
-    """Audit CHECKPOINT (a folder or a hub id) on rows of text.
+    """Audit CHECKPOINT (a folder, a hub id, or a folder or file of `aboveboard export`) on rows of text.
 
     Writes audit.json, evidence.parquet and report.html into --out. An interrupted run goes on where it stopped when the
     same command is given again.
@@ -46,6 +46,7 @@ def audit(checkpoint: str, gate: str | None, fresh: bool, as_json: bool, **argum
       aboveboard audit ./checkpoint --data test.jsonl --only fairness --set fairness.minimum_group_rows=50
       aboveboard audit ./translator --data test.jsonl --source-column en --target-column de --beams 4
       aboveboard audit ./summarizer --task summarization --data test.jsonl --source-column text --target-column summary
+      aboveboard audit ./onnx/model.int8.onnx --data test.jsonl --label-column label
       aboveboard audit ./reader --data squad.jsonl --question-column question --context-column context
     """
     configuration = configured(**arguments)

@@ -32,11 +32,13 @@ def calibrate(*, checkpoint: str, data: str, seed: int, out: Path, as_json: bool
       aboveboard calibrate ./classifier --data validation.csv --label-column biased --out ./calibrated --json
     """
     from core_model.checkpoint import open_checkpoint
+    from core_model.onnx_graph import refuse_graph
     from core_model.temperature_scaling import calibrate as run
     from core_model.temperature_scaling import require_classifier
     from reports.text import terminal_text
 
     opened = open_checkpoint(checkpoint)
+    refuse_graph(opened)
     require_classifier(opened)
     rows = open_rows(data, opened, {name: columns[name] for name in COLUMNS})
     made = run(opened, rows, out=out, seed=seed)

@@ -49,9 +49,9 @@ def export(
 ) -> None:  # fmt: skip
     """Write CHECKPOINT as an ONNX graph, and hold it against torch on real rows.
 
-    Leaves model.onnx, tokenizer, configuration and export.json in --out. The graph takes any number of rows of any
-    length. Where a logit differs by more than --max-difference, or ONNX cannot hold the architecture, nothing is
-    written and the command ends with 2.
+    Leaves model.onnx, tokenizer, configuration and export.json in --out, which `aboveboard audit` reads as a checkpoint
+    of its own. The graph takes any number of rows of any length. Where a logit differs by more than --max-difference,
+    or ONNX cannot hold the architecture, nothing is written and the command ends with 2.
 
     \b
     Examples:

@@ -44,11 +44,13 @@ def package(checkpoint: str, licence: str | None, audit_file: Path | None, out: 
     from core_model.checkpoint import open_checkpoint
     from core_model.errors import OutputUnwritable
     from core_model.files import replace_folder, write_atomically
+    from core_model.onnx_graph import refuse_graph
     from core_model.packaging import choose_files, copy_files, refuse_secrets, write_sums
     from core_model.secret_scan import require_scanner
 
     require_scanner()
     opened = open_checkpoint(checkpoint)
+    refuse_graph(opened, mend="package the checkpoint that it was exported from; the card is one for transformers")
     if out.resolve().is_relative_to(opened.path):
         raise OutputUnwritable(f"--out {out} lies in the checkpoint itself", mend="name another folder with --out")
     if out.is_dir() and any(out.iterdir()) and not (out / "SHA256SUMS").exists():

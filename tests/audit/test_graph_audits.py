@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from pathlib import Path
 
 import numpy as np
@@ -210,3 +211,38 @@ def test_a_graph_that_cannot_be_run_ends_with_a_letter_and_writes_nothing(world,
     error = capsys.readouterr().err
     assert code == 2 and "gives logits of shape (2, 3)" in error and "Traceback" not in error
     assert not (tmp_path / "out" / "audit.json").exists()
+
+
+@pytest.mark.parametrize(
+    ("command", "mend"),
+    [
+        (["explain", "GRAPH", "--text", "a good film"], "--method occlusion"),
+        (["train", "--task", "classification", "--base", "GRAPH", "--data", "ROWS", "--out", "OUT"], "exported from"),
+        (["export", "GRAPH", "--data", "ROWS", "--out", "OUT"], "exported from"),
+        (["calibrate", "GRAPH", "--data", "ROWS", "--out", "OUT"], "exported from"),
+        (["compress", "GRAPH", "--data", "ROWS", "--method", "quantize", "--out", "OUT"], "exported from"),
+        (["package", "GRAPH", "--licence", "apache-2.0", "--out", "OUT"], "exported from"),
+    ],
+    ids=lambda part: part[0] if isinstance(part, list) else None,
+)
+def test_what_would_change_a_graph_or_look_into_it_ends_with_a_letter(world, tmp_path, capsys, command, mend):
+    places = {"GRAPH": str(world.graph), "ROWS": str(world.rows), "OUT": str(tmp_path / "out")}
+    code = run([places.get(word, word) for word in command])
+    error = capsys.readouterr().err
+    assert code == 2 and "is an exported graph (ONNX): torch cannot load it" in error and mend in error
+    assert not (tmp_path / "out").exists()
+
+
+def test_words_are_explained_by_leaving_them_out(world, capsys):
+    arguments = ["explain", str(world.graph), "--text", "a good film", "--method", "occlusion", "--json"]
+    assert run(arguments) == 0
+    assert run([str(world.checkpoint) if word == str(world.graph) else word for word in arguments]) == 0
+    graph, torch = capsys.readouterr().out.split("\n}\n")[:2]
+    scores = [[word["score"] for word in json.loads(said + "}")["texts"][0]["words"]] for said in (graph, torch)]
+    assert scores[0] == pytest.approx(scores[1], abs=1e-5)
+
+
+def test_emissions_name_what_ran(world):
+    notes = world.by_graph.audit("emissions").notes
+    assert any("ran model.onnx (ONNX, opset 20, not quantized)" in note for note in notes)
+    assert not any("ONNX" in note for note in world.by_torch.audit("emissions").notes)

@@ -17,6 +17,7 @@ Source            SCI, ISO/IEC 21031:2024, (E x I + M) per R; CodeCarbon; error 
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from importlib.metadata import version
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -38,6 +39,7 @@ from audit.statistics import Estimate, bootstrap_mean
 from core_model.energy import ESTIMATE_ERROR, WORLD, EnergyUse, grid
 from core_model.errors import OptionUnfit
 from core_model.evaluation import EVALUABLE
+from core_model.onnx_graph import graph_of
 from core_model.tasks import Task
 from reports.record import Figure, Finding, Metric, Mitigation, Severity, Verdict
 
@@ -107,7 +109,7 @@ def emissions(subject: Subject, options: EmissionsOptions, random: np.random.Gen
         metrics=metrics,
         findings=_findings(metrics, subject),
         figures=_figures(runs),
-        notes=[*_notes(runs, place), *_what_an_inference_is(subject, runs)],
+        notes=[*_notes(runs, place), *_what_an_inference_is(subject, runs), *_what_ran(subject)],
         forward_passes=worker.forward_passes,
         settings={
             "country": place.country,
@@ -205,6 +207,19 @@ def _what_an_inference_is(subject: Subject, runs: Repeats) -> list[str]:
     tokens = f": {runs.tokens.mean():.1f} tokens on average" if runs.tokens is not None else ""
     beams = f", with {subject.generation.beams} beams" if subject.generation.beams > 1 else ""
     return [f"One inference is {what}{beams}{tokens}."]
+
+
+def _what_ran(subject: Subject) -> list[str]:
+    """Of an exported graph, what ran it, for it was not torch."""
+    graph = graph_of(subject.checkpoint)
+    if graph is None:
+        return []
+    alone = (
+        ", one row at a time: rows that are asked at once would share the scale of what is rounded"
+        if graph.by_batch
+        else ""
+    )
+    return [f"ONNX Runtime {version('onnxruntime')} ran {graph.file} ({graph.words}) on the processor{alone}."]
 
 
 def _training_metrics(subject: Subject, place: EnergyUse) -> list[Metric]:

@@ -23,7 +23,7 @@ from audit.concerns.explainability.findings import faithful_methods, faithfulnes
 from audit.concerns.explainability.influence import influence_metrics, influences
 from audit.evidence import Limit
 from audit.plugin import Evidence
-from core_model.attribution import Attribution, occlusion, shapley_sampling
+from core_model.attribution import BY_ANSWERS, Attribution, occlusion, shapley_sampling
 from core_model.attribution_path import EmbeddingPath
 from core_model.attribution_words import Worded, split_words
 from core_model.prediction import Predictor
@@ -32,9 +32,7 @@ if TYPE_CHECKING:
     from audit.concerns.explainability import ExplainabilityOptions
     from audit.subject import Subject
 
-METHOD = "occlusion"
-BY_ANSWERS = (METHOD, "shapley-sampling")
-"""Methods that ask for answers alone; the first is held to the limit."""
+METHOD = BY_ANSWERS[0]
 
 
 def evidence_without_gradients(
