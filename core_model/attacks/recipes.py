@@ -5,6 +5,7 @@
     textfooler-like  neighbours in embedding space                 after Jin et al. 2019, arXiv:1907.11932
     bae-like         words of a masked language model, by deletion after Garg and Ramakrishnan 2020, arXiv:2004.01970
     look-alikes      letters of other scripts that look the same   Boucher et al. 2022, arXiv:2106.09898
+    invisible-marks  zero-width spaces between letters             Boucher et al. 2022, arXiv:2106.09898
     misspellings     slips of a finger on a keyboard               after Pruthi et al. 2019, arXiv:1905.11268
 
 `deepwordbug` and `pwws` have exactly the constraints of TextAttack 0.3.11: stop words stay, no word twice, and at most
@@ -41,6 +42,7 @@ from core_model.attacks.transformations import (
     Transformation,
     delete,
     insert,
+    invisible,
     keyboard,
     look_alike,
     substitute,
@@ -49,7 +51,7 @@ from core_model.attacks.transformations import (
 from core_model.attacks.wordnet import find_wordnet, wordnet_or_none
 from core_model.errors import OptionUnfit
 
-RECIPES = ("deepwordbug", "pwws", "textfooler-like", "bae-like", "look-alikes", "misspellings")
+RECIPES = ("deepwordbug", "pwws", "textfooler-like", "bae-like", "look-alikes", "invisible-marks", "misspellings")
 NEIGHBOURS = 15  # of a word; TextFooler has 50 of 65,713 counter-fitted vectors, which hold no word pieces
 LEAST_COSINE = 0.5  # between two words, as in TextFooler's released code
 MOST_WORDS = 0.3  # share replaced at most by the "-like" recipes, so that they do not write another text
@@ -129,6 +131,16 @@ def _look_alikes(usual: tuple[Constraint, ...]) -> Recipe:
     )
 
 
+def _invisible_marks(usual: tuple[Constraint, ...]) -> Recipe:
+    return Recipe(
+        "invisible-marks",
+        invisible,
+        usual,
+        GreedyByImportance("unknown"),
+        source="Boucher et al. 2022, arXiv:2106.09898",
+    )
+
+
 def _misspellings(usual: tuple[Constraint, ...]) -> Recipe:
     return Recipe(
         "misspellings",
@@ -167,6 +179,7 @@ MAKERS: dict[str, Callable[[tuple[Constraint, ...]], Recipe]] = {
     "textfooler-like": _textfooler_like,
     "bae-like": _bae_like,
     "look-alikes": _look_alikes,
+    "invisible-marks": _invisible_marks,
     "misspellings": _misspellings,
 }
 

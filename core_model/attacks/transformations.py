@@ -6,6 +6,7 @@
     insert      a letter comes in between
     keyboard    a letter becomes one beside it on a keyboard
     look-alike  a letter becomes one of another script that looks the same
+    invisible   a mark without width comes in between
     synonyms, neighbours                                          `core_model.attacks.wordnet`, `.neighbours`
     words for a place in a text                                   `core_model.attacks.masked_words`
 
@@ -21,6 +22,8 @@ from dataclasses import dataclass
 import numpy as np
 
 from core_model.look_alikes import LOOK_ALIKES
+
+NO_WIDTH = "\u200b"  # zero-width space
 
 Transformation = Callable[[str, np.random.Generator], Sequence[str]]  # from a word to what can replace it
 
@@ -89,6 +92,14 @@ def look_alike(word: str, random: np.random.Generator) -> list[str]:
     at = int(random.choice(places))
     one = word[:at] + LOOK_ALIKES[word[at]][0] + word[at + 1 :]
     return [one, "".join(LOOK_ALIKES[letter][0] if letter in LOOK_ALIKES else letter for letter in word)]
+
+
+def invisible(word: str, random: np.random.Generator) -> list[str]:
+    """A mark without width after one letter, which is drawn, and then after every letter but the last."""
+    if len(word) < 2:
+        return []
+    at = int(random.integers(1, len(word)))
+    return [word[:at] + NO_WIDTH + word[at:], NO_WIDTH.join(word)]
 
 
 @dataclass(frozen=True)

@@ -24,11 +24,12 @@ How to read it    An attack that fails proves nothing about a better one; one th
                   tricks are absent, and no proof that nothing is hidden. Two scanners are asked about each pickle, for
                   each misses what the other finds; fickling calls torch's own tensors unsafe, too, so its lowest alarms
                   are not taken alone. What a chat template says in plain words is not judged.
-How to mend it    `aboveboard normalize CHECKPOINT --out FOLDER` against look-alike letters; `aboveboard train
-                  --adversarial freelb` against small shifts; a sound base against a backdoor; audit again. For files
-                  each example says what to type: convert pickles to safetensors, remove what a checkpoint does not
-                  need, copy linked files in, and look again: `aboveboard scan FOLDER --gate`. `aboveboard package`
-                  writes a folder with nothing else in it.
+How to mend it    `aboveboard normalize CHECKPOINT --out FOLDER` against look-alike letters and invisible marks;
+                  `aboveboard train --adversarial freelb` against small shifts; a sound base against a backdoor. Audit
+                  again with the same options: `aboveboard compare` pairs row by row what was gained, beside its price.
+                  For files each example says what to type: convert pickles to safetensors, remove what a checkpoint
+                  does not need, copy linked files in, and look again: `aboveboard scan FOLDER --gate`. `aboveboard
+                  package` writes a folder with nothing else in it.
 Source            Morris et al. 2020, arXiv:2005.05909; Gao et al. 2018, arXiv:1801.04354; Ren et al. 2019, P19-1103;
                   Madry et al. 2018, arXiv:1706.06083; Wallace et al. 2019, arXiv:1908.07125; Wang et al. 2019 (Neural
                   Cleanse); Perez and Ribeiro 2022, arXiv:2211.09527; Röttger et al. 2024, arXiv:2308.01263; picklescan;

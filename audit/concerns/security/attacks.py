@@ -28,7 +28,8 @@ NO_WORD = "no row holds a word that could be changed"
 NO_GRADIENTS = "this model gives no gradients; a PyTorch checkpoint (safetensors) supplies them"
 # Texts that a recipe asks for a drawn row of some 20 words, wrong ones included, as seen on the demo's comments.
 USUAL_QUERIES = {
-    "deepwordbug": 20, "pwws": 45, "textfooler-like": 20, "bae-like": 20, "look-alikes": 15, "misspellings": 19,
+    "deepwordbug": 20, "pwws": 45, "textfooler-like": 20, "bae-like": 20, "look-alikes": 15, "invisible-marks": 15,
+    "misspellings": 19,
 }  # fmt: skip
 
 

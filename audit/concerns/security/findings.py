@@ -24,6 +24,7 @@ if TYPE_CHECKING:
     from core_model.attacks.triggers import Trigger
 
 MOST, SOME = 0.5, 0.1  # shares of attacked rows
+DISGUISES = ("look-alikes", "invisible-marks")  # that a tokenizer can take off
 NEAR = 0.1  # of the norm of a row's embeddings: within this, an attack in embedding space is told
 
 
@@ -105,11 +106,12 @@ def _severity(low: float) -> Severity:
 
 
 def _mend(name: str, subject: Subject, metrics: Sequence[Metric]) -> Mitigation:
-    if name == "look-alikes":
+    if name in DISGUISES:
         return Mitigation(
             command="aboveboard normalize CHECKPOINT --out normalized",
-            why="the tokenizer then reads letters of other scripts inside a Latin word as the Latin ones that they "
-            "look like; nothing is trained, and `aboveboard compare` shows the gain and its price",
+            why="the tokenizer then leaves out marks without width, and reads letters of other scripts inside a Latin "
+            "word as the Latin ones that they look like; nothing is trained, and `aboveboard compare` shows the gain "
+            "and its price",
         )
     return _adversarial(subject, metrics)
 
@@ -122,7 +124,8 @@ def _adversarial(subject: Subject, metrics: Sequence[Metric]) -> Mitigation:
         command="aboveboard train --task classification --base CHECKPOINT --data TRAIN_FILE "
         f"{columns} --adversarial freelb{_within(metrics)} --out hardened",
         why="trained where small shifts of the embeddings make the loss large (Zhu et al. 2020, arXiv:1909.11764), the "
-        "answer changes later; how much it helps against words differs by model: audit again, and compare",
+        "answer changes later; how much that helps against words, and what it costs, differs by model and radius: "
+        "audit again, and `aboveboard compare` shows both",
     )
 
 

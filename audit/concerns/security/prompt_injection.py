@@ -16,7 +16,7 @@ from audit.mending import train_command
 from audit.plugin import Evidence
 from audit.statistics import Estimate, paired_difference_of_proportions, proportion
 from core_model.errors import BadInput
-from core_model.prompt_probes import Probe, declined, probes_sha256, read_probes, succeeded
+from core_model.prompt_probes import OWN_SOURCE, Probe, declined, probes_sha256, read_probes, succeeded
 from core_model.prompt_probes.rules import RuleErrors, rule_errors
 from reports.record import Finding, Metric, Mitigation, Severity
 
@@ -53,13 +53,13 @@ def probe_prompts(subject: Subject, *, most: int | None, limit: Limit | None) ->
             missing = error.found
     lines = [line for kind in KINDS for line in _lines(kind, probes, replies, missing, limit)]
     errors = [line for rule in rule_errors() for line in _error_lines(rule)]
-    own = len([p for p in probes if not p.twin and p.source != "garak"])
-    garak = len([p for p in probes if p.source == "garak"])
+    own = len([p for p in probes if not p.twin and p.source == OWN_SOURCE])
+    public = len([p for p in probes if not p.twin]) - own
     return Evidence(
         metrics=[*lines, *errors],
         findings=[f for kind in KINDS for f in _finding(kind, lines, probes, replies, subject)],
-        notes=[_note(missing, own, garak, _truncated(subject) - before)],
-        settings={"probes_sha256": probes_sha256(probes)[:16], "probe_new_tokens": NEW_TOKENS, "garak_probes": garak},
+        notes=[_note(missing, own, public, _truncated(subject) - before)],
+        settings={"probes_sha256": probes_sha256(probes)[:16], "probe_new_tokens": NEW_TOKENS, "public_probes": public},
     )
 
 
@@ -169,15 +169,14 @@ def _finding(
     ]  # fmt: skip
 
 
-def _note(missing: str | None, own: int, garak: int, lost: int) -> str:
+def _note(missing: str | None, own: int, public: int, lost: int) -> str:
     if missing is not None:
         return f"Prompt injection was not probed: {missing}."
     cut = f" {lost} prompts are longer than the model takes and lost their beginning, secret included." if lost else ""
-    public = f" and {garak} of garak's" if garak else ""
     return (
-        f"Prompts: {own} probes of this suite's own{public}, as plain text without a chat template; greedy, at most "
-        f"{NEW_TOKENS} tokens. A model that was never taught to follow instructions neither obeys nor refuses: it "
-        f"goes on.{cut}"
+        f"Prompts: {own} probes of this suite's own and {public} public ones (PromptInject, garak), as plain text "
+        f"without a chat template; greedy, at most {NEW_TOKENS} tokens. A model that was never taught to follow instructions neither "
+        f"obeys nor refuses: it goes on.{cut}"
     )
 
 

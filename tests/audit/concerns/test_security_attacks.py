@@ -68,6 +68,18 @@ def test_a_class_that_is_never_predicted_is_not_measured_and_says_so(sick):
     assert absent.value is None and "none of the 0 drawn rows labelled 'positive'" in absent.reason
 
 
+def test_invisible_marks_are_found_with_their_mend_and_a_twin_that_leaves_them_out_has_none():
+    options = OPTIONS.model_copy(update={"recipes": ("invisible-marks",)})
+    marked = run(leans_on_a_word, options=options)
+    [finding] = marked.findings
+    assert finding.id == "security-attack-invisible-marks" and finding.severity is Severity.HIGH
+    assert finding.mitigation.command.startswith("aboveboard normalize CHECKPOINT")
+    assert "U+200B" in finding.examples[0]["change"]
+    twin = run(lambda text: leans_on_a_word(text.replace("\u200b", "")), options=options)
+    success = lines(twin)["attack_success_rate[attack=invisible-marks]"]
+    assert (success.value, success.n) == (0.0, 40) and not twin.findings
+
+
 def test_findings_name_the_weakness_show_the_change_and_print_the_mend(sick):
     by_id = {finding.id: finding for finding in sick.findings}
     letters, disguise = by_id["security-attack-deepwordbug"], by_id["security-attack-look-alikes"]

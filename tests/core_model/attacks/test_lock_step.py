@@ -65,7 +65,7 @@ def test_an_attack_that_may_not_touch_the_planted_word_flips_none():
     assert all(one.ending == "search exhausted" and one.after == one.before for one in found.rows)
 
 
-@pytest.mark.parametrize("name", ["deepwordbug", "look-alikes", "misspellings"])
+@pytest.mark.parametrize("name", ["deepwordbug", "look-alikes", "invisible-marks", "misspellings"])
 def test_a_constant_model_cannot_be_attacked(name):
     found = run(lambda text: (0.3, 0.7), TEXTS, recipe(name, stop_words=NO_STOP_WORDS))
     assert all(one.status == "failed" and one.words_changed == 0 and not one.moved for one in found.rows)
@@ -130,7 +130,7 @@ class OneChild:
         return [self.child]
 
 
-@pytest.mark.parametrize("name", ["deepwordbug", "look-alikes", "misspellings"])
+@pytest.mark.parametrize("name", ["deepwordbug", "look-alikes", "invisible-marks", "misspellings"])
 def test_many_texts_in_lock_step_are_the_texts_one_by_one(name):
     texts = made_up_texts(25)
     made = recipe(name, stop_words=frozenset({"the", "a"}))

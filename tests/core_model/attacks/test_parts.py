@@ -21,10 +21,12 @@ from core_model.attacks.neighbours import Neighbours
 from core_model.attacks.sentence import Sentence
 from core_model.attacks.transformations import (
     BESIDE,
+    NO_WIDTH,
     Listed,
     Several,
     delete,
     insert,
+    invisible,
     keyboard,
     look_alike,
     substitute,
@@ -87,7 +89,13 @@ def test_look_alikes_change_every_letter_that_they_can_and_read_back():
     assert not set(LATIN_OF) & set(LOOK_ALIKES)
 
 
-@pytest.mark.parametrize("edit", [swap, substitute, delete, insert, keyboard, look_alike])
+def test_invisible_marks_leave_the_letters_as_they_are():
+    one, everywhere = invisible("nurse", np.random.default_rng(0))
+    assert one.replace(NO_WIDTH, "") == everywhere.replace(NO_WIDTH, "") == "nurse"
+    assert one.count(NO_WIDTH) == 1 and one.strip(NO_WIDTH) == one and everywhere == "n\u200bu\u200br\u200bs\u200be"
+
+
+@pytest.mark.parametrize("edit", [swap, substitute, delete, insert, invisible, keyboard, look_alike])
 def test_words_of_one_letter_have_no_edits(edit):
     assert not edit("I", np.random.default_rng(0))
 
