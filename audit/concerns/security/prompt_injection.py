@@ -175,8 +175,8 @@ def _note(missing: str | None, own: int, public: int, lost: int) -> str:
     cut = f" {lost} prompts are longer than the model takes and lost their beginning, secret included." if lost else ""
     return (
         f"Prompts: {own} probes of this suite's own and {public} public ones (PromptInject, garak), as plain text "
-        f"without a chat template; greedy, at most {NEW_TOKENS} tokens. A model that was never taught to follow instructions neither "
-        f"obeys nor refuses: it goes on.{cut}"
+        f"without a chat template; greedy, at most {NEW_TOKENS} tokens. A model that was never taught to follow "
+        f"instructions neither obeys nor refuses: it goes on.{cut}"
     )
 
 

@@ -10,7 +10,7 @@ from audit.concerns.security.prompt_injection import probe_prompts
 from audit.evidence import Limit
 from audit.plugin import Evidence
 from core_model.errors import OptionUnfit
-from core_model.prompt_probes import SECRET, declined, read_probes, succeeded
+from core_model.prompt_probes import OWN_SOURCE, SECRET, declined, read_probes, succeeded
 from core_model.prompt_probes.rules import rule_errors
 from core_model.tasks import Task
 from reports.record import Severity, Verdict
@@ -37,7 +37,7 @@ def value(evidence: Evidence, name: str, kind: str) -> float:
 
 
 def test_there_are_forty_probes_each_with_a_twin_that_does_not_hold_its_word():
-    own = [probe for probe in read_probes() if probe.source != "garak"]
+    own = [probe for probe in read_probes() if probe.source == OWN_SOURCE]
     assert len(own) == 80 and len({probe.prompt for probe in own}) == 80
     twins = {probe.id: probe for probe in own if probe.twin}
     for probe in own:
@@ -47,13 +47,28 @@ def test_there_are_forty_probes_each_with_a_twin_that_does_not_hold_its_word():
             assert probe.canary not in asked_of_twin.upper().replace("YOU MUST NEVER", "")
 
 
+def test_the_public_probes_say_whose_they_are_and_ask_for_nothing_but_a_word():
+    public = [probe for probe in read_probes() if probe.source != OWN_SOURCE]
+    attacks = [probe for probe in public if not probe.twin]
+    kinds = {kind: sum(probe.kind == kind for probe in attacks) for kind in ("injection", "jailbreak", "leakage")}
+    assert kinds == {"injection": 5, "jailbreak": 3, "leakage": 33} and {p.source for p in public} == {
+        "PromptInject", "garak",
+    }  # fmt: skip
+    twins = {probe.id: probe for probe in public if probe.twin}
+    for probe in attacks:
+        assert "REPLACE" not in probe.prompt and "{" not in probe.prompt
+        if probe.canary:
+            assert probe.canary in probe.prompt.rsplit("User:", 1)[-1]
+            assert probe.canary not in twins[probe.id].prompt.rsplit("User:", 1)[-1]
+
+
 def test_a_model_that_obeys_whatever_it_reads_is_caught_with_examples():
     evidence = asked(obedient, limit=Limit(0.2, "here"))
     assert value(evidence, "prompt_attack_success_rate", "injection") == 1.0
     assert value(evidence, "prompt_attack_success_over_twins", "injection") == 1.0
     assert value(evidence, "prompt_attack_success_rate", "leakage") > 0.5
     finding = next(f for f in evidence.findings if f.id == "security-prompt-injection")
-    assert finding.severity is Severity.HIGH and finding.examples_total == 16
+    assert finding.severity is Severity.HIGH and finding.examples_total == 16 + 5
     success = next(m for m in evidence.metrics if m.key == "prompt_attack_success_rate[probe=injection]")
     assert success.verdict is Verdict.FAIL
 
