@@ -107,13 +107,13 @@ def attribute(
         looks into the model where there is an exported graph.
     """
     refuse(method)
-    if method not in BY_ANSWERS:
-        refuse_graph(predictor.checkpoint, mend="--method occlusion, or the checkpoint that it was exported from")
     targets = np.asarray(targets, dtype=np.int64)
     if len(targets) != len(texts):
         raise ValueError(f"{len(texts)} texts, but {len(targets)} targets")
     if not len(texts):
         return []
+    if method not in BY_ANSWERS:
+        refuse_graph(predictor.checkpoint, mend="--method occlusion, or the checkpoint that it was exported from")
     path = EmbeddingPath(predictor, texts, pairs)
     if method == "integrated-gradients":
         return integrated_gradients(path, targets, tolerance=tolerance)
