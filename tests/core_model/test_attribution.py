@@ -194,6 +194,36 @@ def test_occlusion_is_the_probability_lost_without_the_word(tmp_path):
     assert found.completeness_error is None and found.steps is None
 
 
+def by_words_kept(predictor, worded, target):
+    """The probability of a text of which some words stay: a function of rows of ones and zeros, as Captum asks."""
+
+    def probability(kept):
+        texts = [worded.only(np.flatnonzero(row))[0] for row in kept.numpy() > 0.5]
+        return torch.from_numpy(predictor.predict(texts).probabilities[:, target])
+
+    return probability
+
+
+def test_occlusion_and_shapley_sampling_are_captums_over_words(tmp_path):
+    from captum.attr import FeatureAblation, ShapleyValues, ShapleyValueSampling
+
+    predictor, text = Predictor(open_loud(tmp_path)), "she likes the good king"
+    path, everything = EmbeddingPath(predictor, [text]), torch.ones(1, 5)
+    asked = by_words_kept(predictor, path.worded[0], 1)
+    [found] = attribute(predictor, [text], [1], method="occlusion")
+    np.testing.assert_allclose(found.scores, FeatureAblation(asked).attribute(everything)[0].numpy(), atol=1e-6)
+    exact = ShapleyValues(asked).attribute(everything)[0].numpy()
+    torch.manual_seed(0)
+    theirs = ShapleyValueSampling(asked).attribute(everything, n_samples=100)[0].numpy()
+    [ours] = attribute(
+        predictor, [text], [1], method="shapley-sampling", permutations=100, random=np.random.default_rng(0)
+    )
+    size = np.abs(exact).max()
+    assert size > 0.01
+    np.testing.assert_allclose(ours.scores, exact, atol=0.15 * size)
+    np.testing.assert_allclose(theirs, exact, atol=0.15 * size)
+
+
 def test_sampled_shapley_values_approach_the_exact_ones_and_always_add_up(tmp_path):
     predictor = Predictor(open_loud(tmp_path))
     path = EmbeddingPath(predictor, ["good awful king sad"])
