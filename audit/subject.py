@@ -174,7 +174,7 @@ class Subject:
             Need.GROUPS: bool(self.data.group_columns),
             Need.TRAINING_DATA: self.training is not None,
             Need.GRADIENTS: graph_of(self.checkpoint) is None,
-            Need.GENERATOR: self.task in GENERATORS,
+            Need.GENERATOR: self.task in GENERATORS and graph_of(self.checkpoint) is None,
             Need.REFERENCE_CHECKPOINT: self.reference is not None,
             Need.TRAINING_RECORD: self.checkpoint.training_record is not None,
         }[need]

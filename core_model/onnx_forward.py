@@ -22,7 +22,10 @@ if TYPE_CHECKING:
     from core_model.batching import Ragged
     from core_model.checkpoint import Checkpoint
 
-NO_MODEL = "is an exported graph (ONNX): it gives no gradients, weights or attention"
+NO_MODEL = "is an exported graph (ONNX): it gives no gradients, weights or attention, and writes no text"
+HEADS: dict[Task, Head] = {
+    Task.CLASSIFICATION: "classes", Task.QUESTION_ANSWERING: "spans", Task.LANGUAGE_MODELING: "text",
+}  # fmt: skip
 
 
 class GraphForward(Forward):
@@ -42,11 +45,11 @@ class GraphForward(Forward):
         self.name, self.path = checkpoint.name, checkpoint.path / graph.file
         self.graph, self.device = graph, torch.device("cpu")
         self.tokenizer = checkpoint.load_tokenizer()
-        self.head = "spans" if checkpoint.task is Task.QUESTION_ANSWERING else "classes"
-        self.labels, self.outputs = len(checkpoint.labels), OUTPUTS[checkpoint.task]
-        # Without a mask, and for decoders that find their last token by its padding, rows of equal length alone.
+        self.head, self.outputs = HEADS[checkpoint.task], OUTPUTS[checkpoint.task]
+        self.labels, self.words = len(checkpoint.labels), int(checkpoint.facts["vocabulary"])
+        # Without a mask, and for classifiers that find their last token by its padding, rows of equal length alone.
         pad = read_json(checkpoint.path / "config.json").get("pad_token_id")
-        self.can_pad = pad is not None and "attention_mask" in graph.inputs
+        self.can_pad = (pad is not None or self.head == "text") and "attention_mask" in graph.inputs
         self.pad = int(pad if pad is not None else self.tokenizer.pad_token_id or 0)
         self.session = open_session(self.path, threads=1)
         self._try()
@@ -60,6 +63,16 @@ class GraphForward(Forward):
     def classes(self) -> int:
         """How many a classifier chooses from."""
         return self.labels
+
+    @property
+    def vocabulary(self) -> int:
+        """How many tokens a model that writes chooses from."""
+        return self.words
+
+    @property
+    def reads_sources(self) -> bool:
+        """Graphs of encoder-decoders are not opened."""
+        return False
 
     @property
     def alone(self) -> bool:
@@ -84,6 +97,11 @@ class GraphForward(Forward):
         starts, ends = self._ask(self._inputs(ids, types, rows))
         return starts, ends
 
+    def token_logits(self, ids: Ragged, rows: np.ndarray) -> np.ndarray:
+        """Of a language model: logits after each token, (rows, longest, vocabulary) float32."""
+        [found] = self._ask(self._inputs(ids, None, rows))
+        return found
+
     def _inputs(self, ids: Ragged, types: Ragged | None, rows: np.ndarray) -> dict[str, np.ndarray]:
         """What the graph takes of some rows, padded on the right, (rows, longest) int64 each."""
         padded = ids.padded(rows, self.pad)
@@ -92,7 +110,7 @@ class GraphForward(Forward):
         return {"input_ids": padded, "attention_mask": mask.astype(np.int64), "token_type_ids": segments}
 
     def _ask(self, given: dict[str, np.ndarray]) -> list[np.ndarray]:
-        """Outputs in the task's order, float32; each (rows, classes), or (rows, tokens) of a reader.
+        """Outputs in the task's order, float32: (rows, classes), (rows, tokens) of a reader, or with a vocabulary, too.
 
         Raises: CheckpointDamaged when the session fails, or gives another shape.
         """
@@ -105,7 +123,7 @@ class GraphForward(Forward):
             raise CheckpointDamaged(
                 f"{self.path}: ONNX Runtime cannot run it: {short(error)}", mend=f"export it again: {EXPORT}"
             ) from None
-        shape = (rows, self.labels if self.head == "classes" else tokens)
+        shape = {"classes": (rows, self.labels), "spans": (rows, tokens), "text": (rows, tokens, self.words)}[self.head]
         for name, array in zip(self.outputs, found, strict=True):
             if array.shape != shape:
                 raise CheckpointDamaged(

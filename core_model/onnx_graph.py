@@ -34,7 +34,16 @@ LARGEST_GRAPH = 2**31 - 1  # bytes; what a protobuf can hold
 DOMAINS = ("", "ai.onnx", "ai.onnx.ml", "com.microsoft")  # the last is built into ONNX Runtime: its rounded operators
 DYNAMIC = ("DynamicQuantizeLinear", "DynamicQuantizeMatMul")  # activations get their scale from what is in the batch
 INPUTS = ("input_ids", "attention_mask", "token_type_ids")
-OUTPUTS = {Task.CLASSIFICATION: ("logits",), Task.QUESTION_ANSWERING: ("start_logits", "end_logits")}
+OUTPUTS = {
+    Task.CLASSIFICATION: ("logits",),
+    Task.LANGUAGE_MODELING: ("logits",),
+    Task.QUESTION_ANSWERING: ("start_logits", "end_logits"),
+}
+NEEDED = {
+    Task.CLASSIFICATION: "a number for each label of each row",
+    Task.LANGUAGE_MODELING: "a number for each token of the vocabulary, after each token of each row",
+    Task.QUESTION_ANSWERING: "a number for each token of each row",
+}
 INT64, FLOATS = 7, (1, 10, 11)
 EXPORT = "aboveboard export CHECKPOINT --data FILE --out DIR"
 
@@ -209,8 +218,8 @@ def check_graph(graph: Graph, folder: Path, task: Task, labels: Sequence[str]) -
     path = folder / graph.file
     if task not in OUTPUTS:
         raise TaskUnfit(
-            f"{path}: an exported graph of {task.value} cannot be audited; graphs for {' and '.join(OUTPUTS)} can (one "
-            "that writes has no cache of what it wrote)",
+            f"{path}: an exported graph of {task.value} cannot be audited; graphs for {', '.join(OUTPUTS)} can (one "
+            "that reads a source and writes a target has no cache of what it wrote)",
             mend="audit the checkpoint that it was exported from",
         )
     strange = [name for name in graph.inputs if name not in INPUTS]
@@ -225,9 +234,10 @@ def check_graph(graph: Graph, folder: Path, task: Task, labels: Sequence[str]) -
             raise _unfit(path, f"gives {', '.join(graph.outputs)}; the task {task.value} needs {name}")
         put = graph.outputs[name]
         wide = len(labels) if task is Task.CLASSIFICATION else None
-        if put.kind not in FLOATS or len(put.shape) != 2 or put.shape[1] not in (None, wide):
-            needed = f"a number for each of {wide} labels" if wide else "a number for each token"
-            raise _unfit(path, f"gives {name} of shape {_said(put)}; {needed} of each row is needed")
+        lengths = 3 if task is Task.LANGUAGE_MODELING else 2
+        if put.kind not in FLOATS or len(put.shape) != lengths or put.shape[1] not in (None, wide):
+            labelled = f" ({wide})" if wide else ""
+            raise _unfit(path, f"gives {name} of shape {_said(put)}; {NEEDED[task]}{labelled} is needed")
 
 
 def _unfit(path: Path, what: str) -> TaskUnfit:

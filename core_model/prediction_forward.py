@@ -86,6 +86,16 @@ class Forward:
         """How many a classifier chooses from."""
         return int(self.model.config.num_labels)
 
+    @property
+    def vocabulary(self) -> int:
+        """How many tokens a model that writes chooses from."""
+        return int(self.model.config.get_text_config().vocab_size)
+
+    @property
+    def reads_sources(self) -> bool:
+        """Whether it is an encoder-decoder, which writes a target given a source."""
+        return bool(self.model.config.is_encoder_decoder)
+
     def require(self, head: Head) -> None:
         """Raises: TaskUnfit when the model's head cannot do this."""
         if self.head != head:

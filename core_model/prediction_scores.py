@@ -60,7 +60,7 @@ def _scored(
     """Some rows at a time, with the record of each; an empty one where nothing can be scored."""
     forward = predictor.forward
     forward.require("text")
-    if bool(forward.model.config.is_encoder_decoder) != (targets is not None):
+    if forward.reads_sources != (targets is not None):
         raise ValueError("an encoder-decoder scores targets given texts, a decoder the texts themselves")
     for place, some, wanted in windows(texts, targets):
         rows = scorable(forward.tokenizer, some, wanted, predictor.checkpoint.max_length, first_row=place.before)
@@ -81,7 +81,7 @@ def _records(predictor: Predictor, rows: Scorable, place: Place, token_by_token:
     names, first, of_asked = distinct(keys)
     sources = None if rows.sources is None else rows.sources.taken(asked[first])
     targets = rows.targets.taken(asked[first])
-    piece = max(1, (LOGITS if forward.device.type == "cpu" else GPU_LOGITS) // _vocabulary(forward))
+    piece = max(1, (LOGITS if forward.device.type == "cpu" else GPU_LOGITS) // forward.vocabulary)
 
     def run(batch: np.ndarray) -> tuple[list[bytes], int]:
         found = _log_probabilities(forward, sources, targets, batch, piece, moments=token_by_token)
@@ -97,10 +97,6 @@ def _records(predictor: Predictor, rows: Scorable, place: Place, token_by_token:
     return records
 
 
-def _vocabulary(forward: Forward) -> int:
-    return int(forward.model.config.get_text_config().vocab_size)
-
-
 def _log_probabilities(
     forward: Forward, sources: Ragged | None, targets: Ragged, batch: np.ndarray, piece: int, *, moments: bool
 ) -> np.ndarray:
@@ -112,6 +108,12 @@ def _log_probabilities(
     """
     import torch
 
+    from core_model.onnx_forward import GraphForward
+
+    if isinstance(forward, GraphForward):  # it keeps no keys and values, and reads a row as a whole
+        ids = torch.from_numpy(targets.padded(batch, forward.pad))
+        logits = torch.from_numpy(forward.token_logits(targets, batch))
+        return _read(logits[:, :-1], ids[:, 1:], moments).numpy()
     with torch.inference_mode():
         name, given, fixed, wanted = _arguments(forward, sources, targets, batch)
         if "past_key_values" not in inspect.signature(forward.model.forward).parameters:

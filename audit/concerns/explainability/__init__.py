@@ -35,6 +35,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 from pydantic import Field, field_validator
 
+from audit.concerns.explainability.absent import WHY
 from audit.concerns.explainability.answering import answers_evidence, planned_answer_passes
 from audit.concerns.explainability.attention import attention_figure
 from audit.concerns.explainability.cascade import cascade_figure, cascade_metrics
@@ -203,14 +204,14 @@ def planned_passes(size: Size, options: ExplainabilityOptions) -> Mapping[str, i
 def explainability(subject: Subject, options: ExplainabilityOptions, random: np.random.Generator) -> Evidence:
     """Explanations on trial against chance, and the words that the model leans on."""
     limit = Limit(0.0, "an explanation has to beat a random order, default of this audit")
+    if subject.task is not Task.CLASSIFICATION and not subject.has(Need.GRADIENTS):
+        return nothing_to_rank(limit, WHY)  # elsewhere a word that goes stays as padding, among the gradients' points
     if subject.task in GENERATORS:
         return writing_evidence(
             subject, random, limit=limit, rows=options.written_rows, answer_tokens=options.answer_tokens,
             tolerance=options.tolerance, resamples=options.resamples,
         ) or nothing_to_rank(limit)  # fmt: skip
     if subject.task is Task.QUESTION_ANSWERING:
-        if not subject.has(Need.GRADIENTS):  # a word that goes stays as padding, among the gradients' points
-            return nothing_to_rank(limit, f"the model gives no gradients; {Need.GRADIENTS.supply} supplies them")
         return answers_evidence(
             subject, random, limit=limit, rows=options.written_rows, tolerance=options.tolerance,
             resamples=options.resamples,

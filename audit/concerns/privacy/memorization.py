@@ -11,6 +11,7 @@ import numpy as np
 
 from audit.concerns.privacy.sandwich import Canaried
 from audit.evidence import Limit, metric
+from audit.plugin import Need
 from audit.statistics import Estimate, bootstrap_mean, proportion
 from privacy.attacks.exposure import expected_exposure, exposures
 from privacy.attacks.extraction import Cut, cut_in_two, extracted
@@ -34,6 +35,7 @@ class Memorized:
         training, held_out: how the texts were cut. found, foreseen: (texts,) bool, suffixes that came word for word.
         leaked: for each kind, how many continuations of training texts held personal data that stands in the training
             data and not in what was asked.
+        missing: why nothing was asked; None where it was.
     """
 
     tokens: int
@@ -42,6 +44,7 @@ class Memorized:
     found: np.ndarray
     foreseen: np.ndarray
     leaked: Counter[str]
+    missing: str | None = None
 
 
 def exposure_metric(canaried: Canaried, random: np.random.Generator) -> Metric:
@@ -79,7 +82,8 @@ def memorized(subject: Subject, *, rows: int, tokens: int, random: np.random.Gen
         order = random.permutation(len(texts))[: LOOKED_AT * rows]
         return cut_in_two(texts, order, tokenizer, tokens=tokens, most=rows)
 
-    training, held_out = cut(subject.training.texts), cut(subject.data.texts)
+    writes = subject.has(Need.GENERATOR)
+    training, held_out = (cut(table.texts if writes else ()) for table in (subject.training, subject.data))
     written = [
         subject.predictor.generate(part.prefixes, max_new_tokens=tokens) if len(part) else None
         for part in (training, held_out)
@@ -90,13 +94,19 @@ def memorized(subject: Subject, *, rows: int, tokens: int, random: np.random.Gen
     )
     texts = written[0].texts if written[0] is not None else ()
     return Memorized(
-        tokens, training, held_out, found, foreseen, _leaked(texts, training.prefixes, subject.training.texts)
+        tokens,
+        training,
+        held_out,
+        found,
+        foreseen,
+        _leaked(texts, training.prefixes, subject.training.texts),
+        missing=None if writes else f"an exported graph writes no text; {Need.GRADIENTS.supply} does",
     )
 
 
 def memorization_metrics(found: Memorized, limit: Limit) -> list[Metric]:
     """Rates with Clopper-Pearson intervals; absent where no text is long enough."""
-    short = f"no text of these has {2 * found.tokens} tokens that its tokenizer reads back"
+    short = found.missing or f"no text of these has {2 * found.tokens} tokens that its tokenizer reads back"
 
     def share(hits: int, of: int) -> Estimate:
         return proportion(hits, of, method="clopper-pearson") if of else Estimate.absent(short)
