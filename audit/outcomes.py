@@ -81,14 +81,16 @@ def as_columns(outcomes: Mapping[str, Outcomes], rows: int) -> tuple[dict[str, A
 
 
 def from_columns(frame: pd.DataFrame, metadata: Mapping[str, str]) -> dict[str, dict[str, Outcome]]:
-    """The inverse: audit -> its outcomes, of an evidence file's rows in any order."""
+    """The inverse: audit -> its outcomes, of an evidence file's rows; what is no outcome counts nowhere."""
+    from pandas.api.types import is_numeric_dtype
+
     found: dict[str, dict[str, Outcome]] = {}
     for column in frame.columns:
-        if column.startswith(OUTCOME):
+        if column.startswith(OUTCOME) and is_numeric_dtype(frame[column]):
             name = column.removeprefix(OUTCOME)
             audit, _, key = name.partition(" ")
             values = frame[column].to_numpy(dtype=np.float64, na_value=np.nan)
-            rows = np.flatnonzero(~np.isnan(values))
+            rows = np.flatnonzero(np.isin(values, (-1, 0, 1)))
             outcome = Outcome(rows, values[rows].astype(np.int8), metadata.get(f"{PROTOCOL}{name}", ""))
             found.setdefault(audit, {})[key] = outcome
     return found

@@ -13,9 +13,11 @@ from audit.comparison import compare
 from audit.concerns.robustness import RobustnessOptions, robustness
 from audit.concerns.security.attack_options import AttackOptions
 from audit.concerns.security.attacks import attack_answers
+from audit.evidence import metric
 from audit.main import run
 from audit.plugin import Evidence
 from audit.rows import evidence_of
+from audit.statistics import proportion
 from reports.record import AuditResult, Record, Status
 from tests.factories import stub_subject
 from tests.reports import factories
@@ -109,6 +111,17 @@ def test_the_planted_gain_is_paired_and_has_its_price(records):
     wrong = sum("cat" in text and "story" in text for text in TEXTS)
     assert accuracy.difference == pytest.approx(-wrong / len(TEXTS)) and accuracy.paired
     assert (accuracy.a, accuracy.name, balanced.name) == (1.0, "accuracy", "balanced_accuracy")
+
+
+def test_the_price_is_the_line_that_an_audit_of_quality_measured(tmp_path):
+    right = [48, 40]
+    paths = {}
+    for name, answer, hits in zip(("a", "b"), (leans_on_a_word, mended_for_songs), right, strict=True):
+        accuracy = metric("accuracy", proportion(hits, 48), unit="share of rows", better="higher")
+        paths[name] = kept(tmp_path, name, answer, evaluability=Evidence(metrics=[accuracy]))
+    comparison = compared(paths, "b", "a")
+    assert [one.name for one in comparison.mend.price] == ["accuracy"]
+    assert comparison.mend.price[0] in comparison.rows and comparison.mend.price[0].b == right[1] / 48
 
 
 def test_noise_and_certificates_are_paired(records):

@@ -97,6 +97,12 @@ def test_columns_of_the_evidence_file_hold_what_was_handed_on():
     assert back == Outcome(np.array([0, 3]), np.array([0, 1]), "50 texts")
 
 
+def test_columns_of_a_foreign_file_that_are_no_outcomes_count_nowhere():
+    frame = pd.DataFrame({f"{OUTCOME}security words": ["a", "b", "c"], f"{OUTCOME}security x": [1.0, 7.0, np.inf]})
+    found = from_columns(frame, {})["security"]
+    assert list(found) == ["x"] and list(found["x"].rows) == [0]
+
+
 def test_classes_come_from_the_labels_of_the_rows():
     rows = pd.DataFrame({"target": [0, 1], "group sex": ["f", "m"]})
     joined = paired_outcomes({}, {}, rows, ["no", "yes"])
