@@ -35,8 +35,11 @@ class AttentionMap:
         worded: its words.
         tokens: (tokens,) as the tokenizer writes them, special tokens included.
         of_token: (tokens,) which word each token belongs to; -1 for special tokens.
-        weights: (layers, heads, tokens, tokens) float32; each row sums to 1.
-        reads: (tokens,) how much of each token's last state the model's head reads; sums to 1.
+        weights: (layers, heads, tokens that ask, tokens) float32; each row sums to 1.
+        reads: (tokens,) how much of each token's last state the model's head reads; sums to 1, or is 0 where no head
+            reads the text.
+        asks: the tokens that ask, where they are others: those that were written, of an encoder-decoder that writes.
+        answer: how many of the last tokens the model wrote itself; they are no words of the text.
     """
 
     worded: Worded
@@ -44,21 +47,26 @@ class AttentionMap:
     of_token: np.ndarray
     weights: np.ndarray
     reads: np.ndarray
+    asks: tuple[str, ...] = ()
+    answer: int = 0
 
     @property
     def to_words(self) -> np.ndarray:
         """Share of the words' attention that goes to words, (layers, heads); the rest goes to special tokens.
+
+        Where other tokens ask, of theirs.
 
         In a decoder without special tokens the first token is left out of the words: it takes what no one needs (Xiao
         et al. 2023, arXiv:2309.17453). NaN-free: 0 for a text without words.
         """
         word = self.of_token >= 0
         target = word.copy()
-        if target.all():
-            target[0] = False
+        if target[: len(target) - self.answer].all():
+            target[:1] = False
         if not word.any():
             return np.zeros(self.weights.shape[:2])
-        return np.asarray(self.weights[:, :, word][:, :, :, target].sum(axis=3).mean(axis=2), dtype=np.float64)
+        asking = np.ones(len(self.asks), dtype=bool) if self.asks else word
+        return np.asarray(self.weights[:, :, asking][:, :, :, target].sum(axis=3).mean(axis=2), dtype=np.float64)
 
 
 def attention_maps(
@@ -80,12 +88,12 @@ def attention_of(path: EmbeddingPath) -> list[AttentionMap]:
     forward, predictor = path.predictor.forward, path.predictor
     refuse_without_maps(forward.model)
     found: list[AttentionMap | None] = [None] * len(path)
-    with torch.inference_mode(), _written_out(forward.model):
+    with torch.inference_mode(), written_out(forward.model):
         for rows in plan_batches(path.lengths, predictor.token_budget, padding=forward.can_pad):
             output = forward.model(**forward.batch(path.ids, path.types, rows), output_attentions=True)
             predictor.forward_passes += len(rows)
             if not output.attentions or output.attentions[0] is None:
-                raise _no_maps(forward.model)
+                raise no_maps(forward.model)
             layers = torch.stack(list(output.attentions), dim=1).float().cpu().numpy()
             for place, row in enumerate(rows):
                 length = int(path.lengths[row])
@@ -146,7 +154,7 @@ def where_head_reads(model: Any, length: int) -> np.ndarray:
 
 
 @contextmanager
-def _written_out(model: Any) -> Iterator[None]:
+def written_out(model: Any) -> Iterator[None]:
     """While a `with` lasts, attention is computed by the plain way, the only one that keeps its weights."""
     before = model.config._attn_implementation
     model.set_attn_implementation("eager")
@@ -156,7 +164,8 @@ def _written_out(model: Any) -> Iterator[None]:
         model.set_attn_implementation(before)
 
 
-def _no_maps(model: Any) -> TaskUnfit:
+def no_maps(model: Any) -> TaskUnfit:
+    """What is said of a model whose output holds no attention."""
     return TaskUnfit(
         f"{type(model).__name__} keeps no attention weights", mend="--method integrated-gradients or occlusion"
     )

@@ -1,24 +1,16 @@
-"""`aboveboard explain`: which words made the model say so, or write so, in the terminal and as a page."""
+"""`aboveboard explain`: which words made the model say so, write so, or find its answer there? See `explain_parts`."""
 
 from __future__ import annotations
 
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 import click
 
-from audit.commands.arguments import json_option, print_json
+from audit.commands.arguments import json_option
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping, Sequence
-
-    from audit.concerns.explainability.marks import Mark
-    from core_model.attribution import Attribution
-    from core_model.checkpoint import Checkpoint
-    from core_model.prediction import Predictor
-    from reports.record import Figure
-
-BAR = 20  # characters of the longest bar
+    from collections.abc import Mapping
 
 
 @click.command()
@@ -99,14 +91,13 @@ def explain(
       aboveboard explain ./reader --text "Who left?" --context "The doctor left at noon."
       aboveboard explain ./checkpoint --text "..." --record audit/audit.json --out why.html
     """  # fmt: skip
-    import numpy as np
-
+    from audit.commands.explain_labels import show_labels
+    from audit.commands.explain_parts import Drawn
     from audit.concerns.explainability.marks import mark_from
     from audit.subject import GENERATORS
-    from core_model.attribution import attribute, refuse
+    from core_model.attribution import refuse
     from core_model.checkpoint import open_checkpoint
     from core_model.errors import OptionUnfit, TaskUnfit
-    from core_model.prediction import Predictor
     from core_model.tasks import Task
 
     refuse(method)  # before anything is opened
@@ -120,23 +111,24 @@ def explain(
         raise OptionUnfit(f"{len(texts)} --text, but {len(pairs)} --pair", mend="give each text its pair, or none")
     opened = open_checkpoint(checkpoint)
     mark = None if record is None else mark_from(record, opened, method)
-    of_labels = {"--label": label, "--attention": attention, "--attention-head": head}
+    drawn = Drawn(attention or head is not None, head)
     of_writers = {"--target": written, "--max-new-tokens": max_new_tokens}
     if opened.task in GENERATORS:
         from audit.commands.explain_writing import show_writing
 
-        _refuse(
-            {**of_labels, "--pair": pairs}, f"models that choose a label, and {opened.name} writes text", "--target"
-        )
+        of_labels = {"--label": label, "--pair": pairs}
+        _refuse(of_labels, f"models that choose a label, and {opened.name} writes text", "--target")
         return show_writing(
-            opened, texts, written, method=method, max_new_tokens=max_new_tokens, mark=mark, out=out, as_json=as_json
-        )
+            opened, texts, written, method=method, max_new_tokens=max_new_tokens, attention=drawn, mark=mark, out=out,
+            as_json=as_json,
+        )  # fmt: skip
     if opened.task is Task.QUESTION_ANSWERING:
         from audit.commands.explain_answers import show_answers
 
+        of_labels = {"--label": label}
         _refuse(of_labels, f"models that choose a label, and {opened.name} finds answers in a context", "--context")
         _refuse(of_writers, f"models that write text, and {opened.name} finds answers in a context", "--context")
-        return show_answers(opened, texts, pairs, method=method, mark=mark, out=out, as_json=as_json)
+        return show_answers(opened, texts, pairs, method=method, attention=drawn, mark=mark, out=out, as_json=as_json)
     if opened.task is not Task.CLASSIFICATION:
         raise TaskUnfit(
             f"{opened.name} does {opened.task.value}; words are explained for labels, for what a model writes, and for "
@@ -144,27 +136,10 @@ def explain(
             mend="a checkpoint with a head for one of these",
         )
     _refuse(of_writers, f"models that write text, and {opened.name} chooses a label", "--label NAME")
-    predictor = Predictor(opened)
-    second = list(pairs) or None
-    predicted = predictor.predict(list(texts), second)
-    targets = predicted.predicted if label is None else np.full(len(texts), _label(label, opened.labels))
-    found = attribute(predictor, list(texts), targets, second, method=method, random=np.random.default_rng(seed))
-    answers = [opened.labels[place] for place in predicted.predicted]
-    if out is not None:
-        from audit.concerns.explainability.heat_map import heat_map_html
-        from core_model.files import write_atomically
-
-        figures = _attention(predictor, list(texts), second, head) if attention or head else []
-        page = heat_map_html(
-            found, name=opened.name, labels=opened.labels, figures=figures, cut=were_cut(found, texts, pairs), mark=mark
-        )
-        write_atomically(out, page)
-    if as_json:
-        print_json(as_object(found, answers, opened, given=(texts, pairs), mark=mark, out=out))
-    else:
-        print_in_terminal(found, answers, opened.labels, were_cut(found, texts, pairs))
-        print_end(mark, out)
-    return 0
+    return show_labels(
+        opened, texts, pairs, label=label, method=method, seed=seed, attention=drawn, mark=mark, out=out,
+        as_json=as_json,
+    )  # fmt: skip
 
 
 def _refuse(options: Mapping[str, object], why: str, mend: str) -> None:
@@ -174,28 +149,6 @@ def _refuse(options: Mapping[str, object], why: str, mend: str) -> None:
     flag = next((name for name, value in options.items() if value), None)
     if flag is not None:
         raise OptionUnfit(f"{flag} is of {why}", mend=mend)
-
-
-def were_cut(found: Sequence[Attribution], texts: Sequence[str], pairs: Sequence[str] = ()) -> list[bool]:
-    """Of which texts the model does not see a part, because they are longer than what it takes."""
-    others: Sequence[str | None] = pairs or [None] * len(texts)
-    return [
-        one.worded.text != text or (other is not None and one.worded.pair != other)
-        for one, text, other in zip(found, texts, others, strict=True)
-    ]
-
-
-def print_end(mark: Mark | None, out: Path | None) -> None:
-    """What an audit says of the method, and where the page lies."""
-    if mark is not None:
-        click.echo(mark.statement)
-    if out is not None:
-        click.echo(f"page: {out}")
-
-
-def mark_as_object(mark: Mark | None) -> dict[str, Any] | None:
-    """What an audit says of the method; None where no record was given."""
-    return None if mark is None else {"faithful": mark.faithful, "statement": mark.statement}
 
 
 def _head(given: str | None) -> tuple[int, int] | None:
@@ -208,101 +161,3 @@ def _head(given: str | None) -> tuple[int, int] | None:
     if not (layer.isdecimal() and head.isdecimal()):
         raise OptionUnfit(f"--attention-head {given!r} is no layer and head", mend="--attention-head 3.5")
     return int(layer), int(head)
-
-
-def _attention(
-    predictor: Predictor, texts: list[str], pairs: list[str] | None, head: tuple[int, int] | None
-) -> list[list[Figure]]:
-    from audit.concerns.explainability.attention_pictures import attention_pictures
-    from core_model.attention_maps import attention_maps
-
-    return [
-        attention_pictures(one, name=f"text-{place}", head=head)
-        for place, one in enumerate(attention_maps(predictor, texts, pairs), start=1)
-    ]
-
-
-def _label(name: str, labels: Sequence[str]) -> int:
-    from difflib import get_close_matches
-
-    from core_model.errors import OptionUnfit
-
-    if name not in labels:
-        near = get_close_matches(name, labels, n=1)
-        raise OptionUnfit(
-            f"--label {name!r} is no label of the model; it has {', '.join(labels)}",
-            mend=f"--label {near[0] if near else labels[0]!r}",
-        )
-    return list(labels).index(name)
-
-
-def as_object(
-    found: Sequence[Attribution],
-    answers: Sequence[str],
-    opened: Checkpoint,
-    *,
-    given: tuple[Sequence[str], Sequence[str]],
-    mark: Mark | None,
-    out: Path | None,
-) -> dict[str, Any]:
-    """What `--json` prints."""
-    return {
-        "checkpoint": {"name": opened.name, "sha256": opened.sha256},
-        "method": found[0].method,
-        "audit_says": mark_as_object(mark),
-        "texts": [
-            {
-                "text": one.worded.text,
-                **({} if one.worded.pair is None else {"pair": one.worded.pair}),
-                "cut": cut,
-                "predicted": answer,
-                "label": opened.labels[one.target],
-                "probability": one.score,
-                "words": words_as_objects(one),
-                "not_given_to_words": one.rest,
-                "completeness_error": one.completeness_error,
-                "steps": one.steps,
-            }
-            for one, answer, cut in zip(found, answers, were_cut(found, *given), strict=True)
-        ],
-        "page": None if out is None else str(out),
-    }  # fmt: skip
-
-
-def print_in_terminal(
-    found: Sequence[Attribution], answers: Sequence[str], labels: Sequence[str], cut: Sequence[bool]
-) -> None:
-    """What is explained of each text, then its words."""
-    from reports.text import terminal_text
-
-    for one, answer, shortened in zip(found, answers, cut, strict=True):
-        asked = labels[one.target]
-        other = "" if asked == answer else f" (the model says {terminal_text(answer, longest=80)})"
-        click.echo(f"{terminal_text(asked, longest=80)}: probability {one.score:.3f}{other}, by {one.method}")
-        print_words(one, cut=shortened)
-
-
-def print_words(one: Attribution, tolerance: float | None = None, *, cut: bool) -> None:
-    """Words in reading order, each with its score and a bar; text of strangers is made visible first."""
-    from audit.concerns.explainability.heat_map import CUT, quality_of, scale_of, signed
-    from core_model.attribution import TOLERANCE
-    from reports.text import terminal_text
-
-    largest = scale_of(one)
-    for word, score in zip(one.words, one.scores, strict=True):
-        length = round(BAR * abs(float(score)) / largest)
-        bar = ("+" if score > 0 else "-") * length
-        click.echo(f"  {signed(float(score)):>9} {bar:<{BAR}} {terminal_text(word, longest=80)}")
-    quality = quality_of(one, TOLERANCE if tolerance is None else tolerance)
-    if quality:
-        click.echo(f"  {quality}")
-    if cut:
-        click.echo(f"  {CUT}")
-
-
-def words_as_objects(one: Attribution) -> list[dict[str, Any]]:
-    """Each word with its place in the text and its score."""
-    return [
-        {"word": word, "in": "pair" if span[0] else "text", "start": span[1], "end": span[2], "score": float(score)}
-        for word, span, score in zip(one.words, one.worded.spans, one.scores, strict=True)
-    ]

@@ -9,12 +9,14 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from audit.commands.arguments import print_json
-from audit.commands.explain import mark_as_object, print_end, print_words, were_cut, words_as_objects
+from audit.commands.explain_parts import mark_as_object, print_end, print_words, were_cut, words_as_objects
 
 if TYPE_CHECKING:
+    from audit.commands.explain_parts import Drawn
     from audit.concerns.explainability.marks import Mark
     from core_model.attribution_answers import Answered
     from core_model.checkpoint import Checkpoint
+    from reports.record import Figure
 
 
 def show_answers(
@@ -23,12 +25,14 @@ def show_answers(
     contexts: Sequence[str],
     *,
     method: str,
+    attention: Drawn,
     mark: Mark | None,
     out: Path | None,
     as_json: bool,
 ) -> int:
     """Explain the answer that the model finds to each question in its context."""
-    from core_model.attribution_answers import explain_answers, refuse_answers
+    from core_model.attribution_answers import explain_path, refuse_answers
+    from core_model.attribution_answers_path import AnswerPath
     from core_model.errors import OptionUnfit
     from core_model.prediction import Predictor
 
@@ -37,10 +41,14 @@ def show_answers(
         raise OptionUnfit(
             f"{opened.name} finds answers in a context, and there is none", mend='--context "the text to look in"'
         )
-    found = explain_answers(Predictor(opened), questions, contexts, method=method)
+    path = AnswerPath(Predictor(opened), questions, contexts)
+    found = explain_path(path, method=method)
     cut = were_cut([one.whole for one in found], questions, contexts)
     if out is not None:
-        _write_page(found, cut, opened.name, mark, out)
+        from core_model.attention_maps import attention_of
+
+        maps = attention.of(attention_of(path)) if attention.wanted else [[] for _ in found]
+        _write_page(found, cut, opened.name, maps, mark, out)
     if as_json:
         print_json(as_object(found, cut, opened, mark=mark, out=out))
     else:
@@ -49,14 +57,21 @@ def show_answers(
     return 0
 
 
-def _write_page(found: Sequence[Answered], cut: Sequence[bool], name: str, mark: Mark | None, out: Path) -> None:
+def _write_page(
+    found: Sequence[Answered],
+    cut: Sequence[bool],
+    name: str,
+    maps: Sequence[Sequence[Figure]],
+    mark: Mark | None,
+    out: Path,
+) -> None:
     from audit.concerns.explainability.heat_map import heat_map_html
     from audit.concerns.explainability.writing_pictures import span_picture
     from core_model.files import write_atomically
 
     pictures = [
-        [picture] if (picture := span_picture(one, name=f"text-{place}")) else []
-        for place, one in enumerate(found, start=1)
+        [*([picture] if (picture := span_picture(one, name=f"text-{place}")) else []), *own]
+        for place, (one, own) in enumerate(zip(found, maps, strict=True), start=1)
     ]
     page = heat_map_html(
         [one.whole for one in found], name=name, answers=[one.answer.text for one in found], kind="span",

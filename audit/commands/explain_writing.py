@@ -9,12 +9,14 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from audit.commands.arguments import print_json
-from audit.commands.explain import mark_as_object, print_end, print_words, were_cut, words_as_objects
+from audit.commands.explain_parts import mark_as_object, print_end, print_words, were_cut, words_as_objects
 
 if TYPE_CHECKING:
+    from audit.commands.explain_parts import Drawn
     from audit.concerns.explainability.marks import Mark
     from core_model.attribution_writing import Written
     from core_model.checkpoint import Checkpoint
+    from reports.record import Figure
 
 NEW_TOKENS = 20  # each costs an attribution of its own
 CAUSES = 3  # words that the terminal names for a token
@@ -27,6 +29,7 @@ def show_writing(
     *,
     method: str,
     max_new_tokens: int | None,
+    attention: Drawn,
     mark: Mark | None,
     out: Path | None,
     as_json: bool,
@@ -51,7 +54,13 @@ def show_writing(
         answers = written_answers(predictor, texts, max_new_tokens=max_new_tokens or _limit(opened))
     found = explain_writing(predictor, texts, answers, method=method)
     if out is not None:
-        _write_page(found, texts, opened.name, mark, out)
+        maps: list[list[Figure]] = [[] for _ in found]
+        if attention.wanted:
+            from core_model.attention_writing import attention_of_writing
+            from core_model.attribution_writing_path import WritingPath
+
+            maps = attention.of(attention_of_writing(WritingPath(predictor, texts, answers)))
+        _write_page(found, texts, opened.name, maps, mark, out)
     if as_json:
         print_json(as_object(found, texts, opened, given=bool(targets), mark=mark, out=out))
     else:
@@ -65,14 +74,21 @@ def _limit(opened: Checkpoint) -> int:
     return max(1, min(NEW_TOKENS, opened.max_length // 2))
 
 
-def _write_page(found: Sequence[Written], texts: Sequence[str], name: str, mark: Mark | None, out: Path) -> None:
+def _write_page(
+    found: Sequence[Written],
+    texts: Sequence[str],
+    name: str,
+    maps: Sequence[Sequence[Figure]],
+    mark: Mark | None,
+    out: Path,
+) -> None:
     from audit.concerns.explainability.heat_map import heat_map_html
     from audit.concerns.explainability.writing_pictures import token_picture
     from core_model.files import write_atomically
 
     pictures = [
-        [picture] if (picture := token_picture(one, name=f"text-{place}")) else []
-        for place, one in enumerate(found, start=1)
+        [*([picture] if (picture := token_picture(one, name=f"text-{place}")) else []), *own]
+        for place, (one, own) in enumerate(zip(found, maps, strict=True), start=1)
     ]
     page = heat_map_html(
         [one.whole for one in found], name=name, answers=[one.answer.text for one in found], kind="writing",

@@ -323,3 +323,21 @@ def test_a_record_of_another_checkpoint_is_refused(shortcut, checkpoint, capsys,
     with pytest.raises(OptionUnfit, match="record of another checkpoint") as refused:
         run(capsys, shortcut, "--text", "a dog", "--record", record)
     assert refused.value.exit_code == 2 and "--only explainability" in refused.value.mend
+
+
+def test_attention_is_drawn_of_models_that_write_and_of_those_that_find_answers(
+    translator, writer, reader, capsys, tmp_path
+):
+    page = tmp_path / "why.html"
+    asked = ["--text", "the dog sees the cat", "--method", "occlusion", "--attention", "--out", str(page)]
+    titles = {
+        translator: "how much each written token (line) looks at each token of the source",
+        writer: "how much each token (line) looks at each other one",
+    }
+    for checkpoint, title in titles.items():
+        run(capsys, checkpoint, *asked, "--max-new-tokens", "3")
+        text = page.read_text(encoding="utf-8")
+        assert title in text and text.count("<svg") == text.count("<summary>Table</summary>") == 3
+    run(capsys, reader, *asked, "--context", "so the dog sees the cat", "--attention-head", "1.2")
+    text = page.read_text(encoding="utf-8")
+    assert "Head 2 of layer 1" in text and text.count("<svg") == 3 and "<script" not in text

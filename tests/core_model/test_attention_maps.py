@@ -8,11 +8,14 @@ import numpy as np
 import pytest
 import torch
 
-from core_model.attention_maps import attention_maps, refuse_without_maps, rollout, where_head_reads
+from core_model.attention_maps import attention_maps, attention_of, refuse_without_maps, rollout, where_head_reads
+from core_model.attention_writing import attention_of_writing
 from core_model.attribution import attribute
+from core_model.attribution_answers_path import AnswerPath
+from core_model.attribution_writing_path import WritingPath, written_answers
 from core_model.errors import TaskUnfit
 from core_model.prediction import Predictor
-from tests.core_model.prediction_models import open_tiny
+from tests.core_model.prediction_models import open_reader, open_tiny, open_writer
 
 TEXTS = ["the good king was happy", "not awful", "a dog and the good king was happy not awful"]
 
@@ -93,3 +96,41 @@ def test_encoder_decoders_are_refused_with_a_method_that_works():
     with pytest.raises(TaskUnfit, match="encoder and a decoder") as caught:
         refuse_without_maps(BartForSequenceClassification())
     assert "occlusion" in caught.value.mend
+
+
+@pytest.mark.parametrize("family", ["marian", "bart", "t5"])
+def test_an_answers_cross_attention_is_the_models_own_one_text_at_a_time(tmp_path, family):
+    checkpoint = open_writer(tmp_path, family)
+    predictor = Predictor(checkpoint)
+    path = WritingPath(predictor, TEXTS, written_answers(predictor, TEXTS, max_new_tokens=3))
+    found = attention_of_writing(path)
+    model, tokenizer = checkpoint.load_model(), checkpoint.load_tokenizer()
+    model.set_attn_implementation("eager")
+    for text, one, answer in zip(TEXTS, found, path.answers, strict=True):
+        ids = tokenizer(text, return_tensors="pt")["input_ids"]
+        with torch.no_grad():
+            output = model(
+                input_ids=ids, decoder_input_ids=torch.from_numpy(answer.reads)[None], output_attentions=True
+            )
+        assert np.allclose(one.weights, torch.stack(output.cross_attentions, dim=1)[0].numpy(), atol=1e-5)
+        assert one.asks == answer.tokens and one.weights.shape[2:] == (len(one.asks), len(one.tokens))
+        words = [place for place, of in enumerate(one.of_token) if of >= 0]
+        slow = one.weights[0, 1][:, words].sum(axis=1).mean()
+        assert one.to_words[0, 1] == pytest.approx(slow, abs=1e-5)
+
+
+def test_a_language_models_answer_is_no_word_of_its_prompt_and_the_first_token_is_left_out(tmp_path):
+    predictor = Predictor(open_writer(tmp_path, "gpt2"))
+    path = WritingPath(predictor, TEXTS[:1], written_answers(predictor, TEXTS[:1], max_new_tokens=3))
+    [one] = attention_of_writing(path)
+    prompt = len(one.tokens) - one.answer
+    assert one.answer == len(path.answers[0].ids) - 1 > 0 and (one.of_token[prompt:] < 0).all()
+    slow = one.weights[1, 2][:prompt, 1:prompt].sum(axis=1).mean()
+    assert one.to_words[1, 2] == pytest.approx(slow, abs=1e-5)
+
+
+def test_a_reader_of_questions_shows_where_question_and_context_look(tmp_path):
+    path = AnswerPath(Predictor(open_reader(tmp_path)), ["who was happy"], TEXTS[:1])
+    [one] = attention_of(path)
+    assert one.weights.shape[2] == len(one.tokens) == int(path.lengths[0])
+    assert one.weights.sum(axis=-1) == pytest.approx(1, abs=1e-5) and (one.of_token < 0).sum() == 3  # [CLS], two [SEP]

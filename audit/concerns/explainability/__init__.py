@@ -204,18 +204,8 @@ def planned_passes(size: Size, options: ExplainabilityOptions) -> Mapping[str, i
 def explainability(subject: Subject, options: ExplainabilityOptions, random: np.random.Generator) -> Evidence:
     """Explanations on trial against chance, and the words that the model leans on."""
     limit = Limit(0.0, "an explanation has to beat a random order, default of this audit")
-    if subject.task is not Task.CLASSIFICATION and not subject.has(Need.GRADIENTS):
-        return nothing_to_rank(limit, WHY)  # elsewhere a word that goes stays as padding, among the gradients' points
-    if subject.task in GENERATORS:
-        return writing_evidence(
-            subject, random, limit=limit, rows=options.written_rows, answer_tokens=options.answer_tokens,
-            tolerance=options.tolerance, resamples=options.resamples,
-        ) or nothing_to_rank(limit)  # fmt: skip
-    if subject.task is Task.QUESTION_ANSWERING:
-        return answers_evidence(
-            subject, random, limit=limit, rows=options.written_rows, tolerance=options.tolerance,
-            resamples=options.resamples,
-        ) or nothing_to_rank(limit)  # fmt: skip
+    if subject.task is not Task.CLASSIFICATION:
+        return evidence_without_labels(subject, options, random, limit) or nothing_to_rank(limit)
     if not (subject.has(Need.GRADIENTS) and isinstance(subject.predictor, Predictor)):
         return evidence_without_gradients(subject, options, random, limit) or nothing_to_rank(limit)
     children = random.spawn(11)
@@ -274,6 +264,21 @@ def explainability(subject: Subject, options: ExplainabilityOptions, random: np.
         },
         forward_passes=copied.forward_passes + cascade_passes,
     )
+
+
+def evidence_without_labels(
+    subject: Subject, options: ExplainabilityOptions, random: np.random.Generator, limit: Limit
+) -> Evidence | None:
+    """Of a model that writes, or finds answers; None where no row has two words and an answer."""
+    if not subject.has(Need.GRADIENTS):
+        return nothing_to_rank(limit, WHY)  # a word that goes stays as padding, among the gradients' points
+    rows, tolerance, resamples = options.written_rows, options.tolerance, options.resamples
+    if subject.task is Task.QUESTION_ANSWERING:
+        return answers_evidence(subject, random, limit=limit, rows=rows, tolerance=tolerance, resamples=resamples)
+    return writing_evidence(
+        subject, random, limit=limit, rows=rows, answer_tokens=options.answer_tokens, tolerance=tolerance,
+        resamples=resamples,
+    )  # fmt: skip
 
 
 def sample_rows(subject: Subject, most: int, random: np.random.Generator) -> tuple[np.ndarray, EmbeddingPath] | None:

@@ -17,6 +17,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from audit.concerns.explainability.attention import attention_figure
 from audit.concerns.explainability.faithfulness import SHARES, Watched
 from audit.concerns.explainability.trials import on_trial
 from audit.evidence import Limit
@@ -39,7 +40,7 @@ def planned_answer_passes(rows: int, options: Any) -> Mapping[str, int]:
     """Rows through the model, as `planned_passes`."""
     some = min(rows, options.written_rows)
     return {
-        "questions that are answered": 2 * some,
+        "questions that are answered, and their attention": 3 * some,
         "points between baseline and text": some * (TYPICAL_STEPS + EVEN_STEPS + 2),
         "explained texts without some words": some * (2 * TYPICAL_WORDS + 2 * len(SHARES) * (len(METHODS) + 2)),
     }
@@ -72,9 +73,11 @@ def answers_evidence(
         path.worded, attributions, shuffled, answers, watched=OF_A_SPAN, limit=limit, tolerance=tolerance * len(PARTS),
         more_rows=f"explainability.written_rows={max(100, 4 * rows)}", resamples=resamples, random=others,
     )  # fmt: skip
+    attention, without_attention = attention_figure(path)
     return replace(
         found,
-        notes=_notes(subject, path, by_gradients),
+        figures=[*found.figures, *([attention] if attention else [])],
+        notes=[*_notes(subject, path, by_gradients), *([without_attention] if without_attention else [])],
         settings={
             "baseline": "padding embeddings, special tokens kept",
             "answer": "the best span of at most 30 tokens",
@@ -102,7 +105,7 @@ def _notes(subject: Subject, path: AnswerPath, found: Sequence[Attribution]) -> 
         f"{len(path):,} of {len(subject.texts):,} rows were explained, drawn at random among those with a context; the "
         "span that the model found was the answer, right or wrong.",
         f"Integrated gradients took {np.mean(steps):.1f} gradients a row, {min(steps)} to {max(steps)}.",
-        "Words that the model leans on, infidelity, sensitivity and attention are measured of classifiers.",
+        "Words that the model leans on, infidelity and sensitivity are measured of classifiers.",
     ]
     if path.windowed:
         notes.append(

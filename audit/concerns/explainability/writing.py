@@ -17,6 +17,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from audit.concerns.explainability.attention import attention_figure
 from audit.concerns.explainability.faithfulness import SHARES, Watched
 from audit.concerns.explainability.trials import on_trial
 from audit.evidence import Limit
@@ -44,7 +45,7 @@ def planned_writing_passes(rows: int, options: Any) -> Mapping[str, int]:
         "tokens written for explained texts": some * options.answer_tokens,
         "points between baseline and text": some * (TYPICAL_STEPS + EVEN_STEPS + 2),
         "explained texts without some words": some
-        * (2 + TYPICAL_WORDS + 2 * len(SHARES) * (len(METHODS) + 2)),
+        * (3 + TYPICAL_WORDS + 2 * len(SHARES) * (len(METHODS) + 2)),
     }  # fmt: skip
 
 
@@ -85,9 +86,14 @@ def writing_evidence(
         more_rows=f"explainability.written_rows={max(100, 4 * rows)}", resamples=resamples,
         random=[order_random, *others],
     )  # fmt: skip
+    attention, without_attention = attention_figure(path)
     return replace(
         found,
-        notes=_notes(subject, path, attributions["integrated-gradients"], silent),
+        figures=[*found.figures, *([attention] if attention else [])],
+        notes=[
+            *_notes(subject, path, attributions["integrated-gradients"], silent),
+            *([without_attention] if without_attention else []),
+        ],
         settings={
             "baseline": "padding embeddings, special tokens and the answer kept",
             "answer": f"greedy, at most {int(lengths.max())} tokens",
@@ -145,7 +151,7 @@ def _notes(subject: Subject, path: WritingPath, found: Sequence[Attribution], si
         f"rank; {read}, and what the model wrote greedily, {max(len(a.ids) for a in path.answers)} tokens at most, was "
         "the answer.",
         f"Integrated gradients took {np.mean(steps):.1f} gradients a row, {min(steps)} to {max(steps)}.",
-        "Words that the model leans on, infidelity, sensitivity and attention are measured of classifiers.",
+        "Words that the model leans on, infidelity and sensitivity are measured of classifiers.",
     ]
     if silent:
         notes.append(f"{silent} rows were left out: the model writes nothing for them.")

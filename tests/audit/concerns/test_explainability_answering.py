@@ -84,6 +84,7 @@ def test_true_explanations_of_an_answer_beat_a_random_order_and_pass(evidence):
     assert the(evidence, "completeness_error", over="mean").value <= 0.04
     assert "explainability-not-faithful-integrated-gradients" not in {f.id for f in evidence.findings}
     assert "both ends of the span" in evidence.figures[0].x_label
+    assert [figure.id for figure in evidence.figures] == ["explainability-faithfulness", "explainability-attention"]
 
 
 def test_an_explanation_that_says_the_opposite_fails_and_is_told(reader, monkeypatch):

@@ -69,6 +69,7 @@ def test_true_explanations_of_a_translation_beat_a_random_order_and_pass(evidenc
     }  # fmt: skip
     assert the(evidence, "completeness_error", over="mean").value <= 0.02
     assert "nats" not in evidence.figures[0].x_label and "per token" in evidence.figures[0].x_label
+    assert "written tokens' attention" in evidence.figures[1].title
 
 
 def test_an_explanation_that_says_the_opposite_fails_and_is_told(translator, monkeypatch):
