@@ -125,7 +125,11 @@ def _lines(alt: Any, rows: Rows, figure: Figure) -> Any:
     x = alt.X(
         "x:O" if ordinal else "x:Q",
         title=_title(figure.x_label) or None,
-        **({"sort": None} if ordinal else {"scale": alt.Scale(zero=False)}),
+        **(
+            {"sort": None}
+            if ordinal
+            else {"scale": alt.Scale(zero=False), "axis": _axis(alt, [row["x"] for row in rows], 8)}
+        ),
     )
     base = alt.Chart(alt.Data(values=rows)).encode(x=x)
     y = {"y": _measure(alt, "y", figure.y_label, rows, ["y", "low", "high"], kind=alt.Y)}
@@ -293,7 +297,11 @@ def _shape(alt: Any, rows: Rows) -> dict[str, Any]:
 
 
 def _line_per_label(alt: Any, rows: Rows) -> dict[str, Any]:
-    encoding = {"y": alt.Y("label:N", sort=None, title=None, axis=alt.Axis(labelLimit=300, ticks=False, domain=False))}
+    encoding = {
+        "y": alt.Y(
+            "label:N", sort=None, title=None, axis=alt.Axis(labelLimit=300, labelPadding=12, ticks=False, domain=False)
+        )
+    }
     names = _series(rows)
     if len(names) > 1:
         encoding["yOffset"] = alt.YOffset("series:N", sort=None, scale=alt.Scale(domain=names, paddingInner=0.15))
@@ -313,9 +321,14 @@ def _measure(alt: Any, field: str, title: str, rows: Rows, columns: Sequence[str
     reach = [low - (margin if low != 0 else 0), high + margin]
     if low >= 0 and reach[0] < 0:
         reach[0] = 0
-    axis = alt.Axis(tickCount=6)
     scale = alt.Scale(domain=reach, nice=False)
-    return (kind or alt.X)(f"{field}:Q", title=_title(title) or None, scale=scale, axis=axis)
+    return (kind or alt.X)(f"{field}:Q", title=_title(title) or None, scale=scale, axis=_axis(alt, values, 6))
+
+
+def _axis(alt: Any, values: Sequence[float], ticks: int) -> Any:
+    """An axis of about so many ticks, whole ones where the numbers are: there is no trial 2.5."""
+    whole = all(float(value).is_integer() for value in values)  # then at most one tick a step of 1
+    return alt.Axis(tickCount=min(ticks, max(1, int(max(values) - min(values)))) if whole else ticks)
 
 
 def _configuration() -> dict[str, Any]:
@@ -348,6 +361,7 @@ def _configuration() -> dict[str, Any]:
             "symbolOpacity": 1,
             "symbolSize": 70,
             "columns": 4,
+            "columnPadding": 18,
             "labelLimit": 200,
             "padding": 0,
             "offset": 20,

@@ -21,7 +21,7 @@ from reports.language import _, moment, percent, spoken
 from reports.text import LONGEST, capped, json_in_page, left_out, pieces, visible
 
 _CODE = re.compile(r"`([^`\n]{1,300})`")
-_LONG = re.compile(r"[\w.]{24,}")  # a name such as fairness.max_demographic_parity_difference ...
+_LONG = re.compile(r"[\w.]{18,}")  # a name such as fairness.max_demographic_parity_difference ...
 _JOINT = re.compile(r"(?<=[a-z])[._](?=[a-z])")  # ... and where it may go on in the next line
 _FLAG = re.compile(r"--[a-z][a-z-]*")  # what must not be broken at its hyphens
 _TERM = re.compile(r"(\S[^\n]{0,40}?) {2,}(\S.*)")
@@ -47,7 +47,7 @@ def environment() -> Environment:
     )
     jinja.filters.update(
         boxed=boxed, english=english, plain=plain, prose=prose, page=page_of, code=code, shell=shell, moment=moment,
-        sentence=sentence, percent=percent, inert=visible,
+        sentence=sentence, percent=percent, inert=visible, begun=begun,
     )  # fmt: skip
     return jinja
 
@@ -92,6 +92,11 @@ def plain(text: object) -> str:
 def sentence(text: str) -> str:
     """With a large first letter; the others as they are, since German nouns keep theirs."""
     return text[:1].upper() + text[1:]
+
+
+def begun(text: str) -> str:
+    """With a large first letter where a plain word begins it; a file, a method or an option keeps its own."""
+    return sentence(text) if re.match(r"[a-z]+[ ,;]", text) else text
 
 
 def code(text: object, longest: int = LONGEST) -> Markup:

@@ -5,13 +5,13 @@ from __future__ import annotations
 import hashlib
 import re
 from collections.abc import Iterable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from markupsafe import Markup
 
 from reports import charts
 from reports.document import states
-from reports.document.markup import drawing
+from reports.document.markup import drawing, plain
 from reports.document.states import State
 from reports.errors import FigureUnfit
 from reports.language import N_, _, percent
@@ -202,9 +202,21 @@ def figure_view(figure: Figure, anchors: Anchors) -> FigureView:
     except FigureUnfit as error:
         why_not = error.found
     drawn = min(len(figure.rows), charts.MOST_ROWS[figure.kind])
-    return FigureView(
-        anchors.of("figure", figure.id), figure, svg, why_not, drawn, table(figure.rows, MOST_FIGURE_ROWS)
-    )
+    rows = table(figure.rows, MOST_FIGURE_ROWS)
+    named = replace(rows, columns=_column_names(rows.columns, figure))
+    return FigureView(anchors.of("figure", figure.id), figure, svg, why_not, drawn, named)
+
+
+def _column_names(columns: list[str], figure: Figure) -> list[str]:
+    """The columns of a figure's rows in words: an axis' own where it has some, else what they are in every figure."""
+    of_value = {"value": figure.x_label} if figure.kind in ("intervals", "bars") else {}
+    axes = {"x": figure.x_label, "y": figure.y_label, **of_value}
+    words = {
+        "label": _("name"), "series": _("series"), "value": _("value"), "limit": _("limit"),
+        "low": _("interval from"), "high": _("interval to"), "confidence": _("confidence"), "accuracy": _("accuracy"),
+    } | {key: plain(label) for key, label in axes.items() if label}  # fmt: skip
+    names = [words.get(column, column) for column in columns]
+    return names if len(set(names)) == len(names) else columns  # two of one name would be one
 
 
 def table(rows: Sequence[dict[str, Scalar]], most: int, *, total: int | None = None) -> Table:

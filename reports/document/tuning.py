@@ -98,12 +98,13 @@ def _searched(values: Mapping[str, Any]) -> str:
     return _("%(low)s to %(high)s", low=low, high=high)
 
 
-def _value(trial: Trial | None, name: str) -> Scalar:
-    return trial.parameters.get(name) if trial else None
+def _value(trial: Trial | None, name: str) -> str | None:
+    """As text: one column holds values of several parameters, which are not to be put in line."""
+    return None if trial is None or name not in trial.parameters else _plain(trial.parameters[name])
 
 
 def _plain(value: object) -> str:
-    return pgettext("option", "none") if value is None else str(value)
+    return pgettext("option", "none") if value is None else cell(value) or str(value)
 
 
 def _history(search: Search) -> Figure | None:

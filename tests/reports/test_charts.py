@@ -149,3 +149,18 @@ def test_on_log_axes_powers_of_ten_are_evenly_apart_and_what_is_not_above_zero_i
 
 def test_one_value_alone_is_drawn_on_log_axes():
     assert draw(figure("h", "lines", [{"x": 0.01, "y": 0.01}, {"x": 0.01, "y": 0.01}], scale="log")).startswith("<svg")
+
+
+@pytest.mark.parametrize(("last", "whole"), [(2, True), (2.5, False)])
+def test_an_axis_of_whole_numbers_has_no_tick_between_them(last, whole):
+    made = lines().model_copy(update={"rows": [{"x": x, "y": 0.3} for x in (0, 1, last)], "x_label": "trial"})
+    below = words_of(draw(made))[: words_of(draw(made)).index("trial")]
+    assert below == ["0", "1", "2"] if whole else "0.5" in below
+
+
+def test_numbers_below_an_axis_stand_apart():
+    """72 positions in 500 pixels: as many as have room are written."""
+    made = lines().model_copy(update={"rows": [{"x": -3.6 + i / 20, "y": 0.5} for i in range(72)], "x_label": "log10"})
+    ticks = re.findall(r'<text[^>]*text-anchor="middle"[^>]*transform="translate\(([\d.]+),19\)', draw(made))
+    places = sorted(float(place) for place in ticks)
+    assert len(places) >= 5 and all(b - a > 30 for a, b in pairwise(places))

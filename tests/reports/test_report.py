@@ -11,7 +11,8 @@ import pytest
 
 import reports.document
 from reports.document.build import report_html
-from reports.document.rows import Anchors, table
+from reports.document.markup import begun
+from reports.document.rows import Anchors, figure_view, table
 from reports.record import Figure
 from tests.reports import factories
 from tests.reports.factories import record, sealed_record
@@ -237,3 +238,16 @@ def test_the_worst_rows_and_those_drawn_at_random_stand_apart_each_with_its_coun
     assert "Examples: 40 of 4,812 shown" in text
     worst, drawn = "The worst (20 of 4,812 shown)", "Drawn at random, by the run's seed (20 of 4,812 shown)"
     assert text.index(worst) < text.index("worst 0") < text.index(drawn) < text.index("drawn 20")
+
+
+def test_the_table_behind_a_figure_names_its_columns_as_the_drawing_does():
+    made = factories.bars().model_copy(update={"x_label": "g CO2e"})
+    assert figure_view(made, Anchors()).table.columns[:2] == ["name", "g CO2e"]
+    alike = factories.lines().model_copy(update={"x_label": "share", "y_label": "share"})
+    assert {"x", "y"} <= set(figure_view(alike, Anchors()).table.columns)  # two of one name would be one
+
+
+def test_a_mend_begins_like_a_sentence_unless_with_a_name():
+    said = {"words are left out": "Words are left out", "augmented.jsonl is": "augmented.jsonl is", "": ""}
+    assert {text: begun(text) for text in said} == said
+    assert begun("integrated-gradients beats it") == "integrated-gradients beats it"
