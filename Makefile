@@ -32,7 +32,8 @@ federation: $(READY)
 	$(BIN)/python examples/federation/demonstration.py $(if $(SMALL),--small)
 
 test: $(READY)
-	$(BIN)/python -m pytest
+	@# Files side by side, one thread each; more than four processes would want more memory than most machines have.
+	OMP_NUM_THREADS=1 $(BIN)/python -m pytest -n logical --maxprocesses 4 --dist loadfile
 
 lint: $(READY)
 	$(BIN)/ruff check .
