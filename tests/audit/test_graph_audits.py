@@ -10,6 +10,8 @@ import pytest
 
 from audit.main import run
 from core_model.checkpoint import open_checkpoint
+from core_model.data import open_table
+from core_model.errors import TaskUnfit
 from core_model.prediction import Predictor
 from core_model.tasks import Task
 from reports.reading import read_record
@@ -20,6 +22,14 @@ from tests.factories import write_checkpoint
 
 pytest.importorskip("onnxruntime")
 WITHOUT_MODEL = ("gradients", "training_record.json")
+SMALL = [
+    part
+    for setting in ("explainability.rows=8", "explainability.cascade_stages=1", "explainability.top_words=2",
+                    "explainability.deletion_rows=8", "explainability.stability_rows=2", "security.attack_rows=8",
+                    "security.gradient_rows=6", "security.backdoor_candidates=8", "robustness.rows=16",
+                    "robustness.smoothed_rows=4", "emissions.rows_per_repeat=8")
+    for part in ("--set", setting)
+]  # fmt: skip
 TEXTS = ["a good film", "the cruel king said that this was a bad day", "he", "good " * 90, "two dogs saw it"]
 
 
@@ -28,7 +38,7 @@ class World:
 
     def __init__(self, folder: Path) -> None:
         self.folder, self.graph = folder, folder / "onnx"
-        self.checkpoint = _with_weights_that_differ(write_checkpoint(folder / "torch", hidden=16))
+        self.checkpoint = _with_weights_that_differ(write_checkpoint(folder / "torch", hidden=16, layers=1))
         self.rows = write_made_up_rows(folder / "rows.jsonl", 48, seed=0)
         self.training = write_made_up_rows(folder / "training.jsonl", 60, seed=1)
         assert run(["export", str(self.checkpoint), "--data", str(self.rows), "--int8", "--out", str(self.graph)]) == 0
@@ -37,8 +47,9 @@ class World:
         out = self.folder / name
         if not (out / "audit.json").exists():
             code = run(["audit", str(subject), "--data", str(self.rows), "--train-data", str(self.training),
-                        "--group-column", "sex", "--profile", profile, "--set", "emissions.rows_per_repeat=8",
+                        "--group-column", "sex", "--profile", profile,
                         "--set", "explainability.methods=occlusion,shapley-sampling,attention-rollout",
+                        *SMALL,
                         "--out", str(out), *more])  # fmt: skip
             assert code == 0
         return read_record(out / "audit.json")
@@ -173,9 +184,6 @@ def test_torch_and_int8_are_compared_on_the_same_rows(world, capsys):
 
 def test_no_audit_fails_at_the_full_profile_beside_another_graph(world):
     record = world.record("full", world.graph, "--reference", str(world.graph / "model.int8.onnx"),
-                          "--set", "robustness.rows=12", "--set", "robustness.smoothed_rows=3",
-                          "--set", "explainability.rows=6", "--set", "explainability.top_words=2",
-                          "--set", "explainability.deletion_rows=6", "--set", "security.attack_rows=3",
                           "--set", "emissions.repeats=2", profile="full")  # fmt: skip
     assert Status.ERRORED not in {audit.status for audit in record.audits}
     lines = parts(record.audit("privacy"))
@@ -190,16 +198,19 @@ def test_a_reader_of_questions_is_audited_as_a_graph(tmp_path_factory):
     flags = column_flags(Task.QUESTION_ANSWERING)
     code = run(["export", str(folder / "torch"), "--data", str(rows), *flags, "--out", str(folder / "onnx")])
     assert code == 0
-    found = {}
-    for name in ("torch", "onnx"):
-        assert run(["audit", str(folder / name), "--data", str(rows), *flags, "--profile", "quick", "--only",
-                    f"evaluability,robustness{',explainability' if name == 'onnx' else ''}",
-                    "--out", str(folder / f"a-{name}")]) == 0  # fmt: skip
-        found[name] = read_record(folder / f"a-{name}" / "audit.json")
-    for audit in ("evaluability", "robustness"):
-        values = [{line.key: line.value for line in found[name].audit(audit).metrics} for name in ("torch", "onnx")]
-        assert values[0] == pytest.approx(values[1], abs=1e-3)
-    why = found["onnx"].audit("explainability").metrics[0].reason
+    data = open_table(str(rows), text_column="question", pair_column="passage", reference_column="answers",
+                      task=Task.QUESTION_ANSWERING)  # fmt: skip
+    torch, graph = (Predictor(open_checkpoint(folder / name), cache=None) for name in ("torch", "onnx"))
+    one, other = (predictor.answer(data.texts, data.pairs) for predictor in (torch, graph))
+    assert one.texts == other.texts and other.scores == pytest.approx(one.scores, abs=1e-4)
+    spans = [(0, 2)] * data.rows
+    losses = [predictor.span_losses(data.texts, data.pairs, spans) for predictor in (torch, graph)]
+    assert losses[1] == pytest.approx(losses[0], abs=1e-4, nan_ok=True)
+    assert run(["audit", str(folder / "onnx"), "--data", str(rows), *flags, "--profile", "quick", "--only",
+                "evaluability,explainability", "--out", str(folder / "out")]) == 0  # fmt: skip
+    record = read_record(folder / "out" / "audit.json")
+    assert record.audit("evaluability").status is Status.MEASURED
+    why = record.audit("explainability").metrics[0].reason
     assert "no gradients" in why
 
 
@@ -246,3 +257,27 @@ def test_emissions_name_what_ran(world):
     notes = world.by_graph.audit("emissions").notes
     assert any("ran model.onnx (ONNX, opset 20, not quantized)" in note for note in notes)
     assert not any("ONNX" in note for note in world.by_torch.audit("emissions").notes)
+
+
+def test_a_language_model_is_scored_as_a_graph_and_what_it_would_write_is_not_measured(tmp_path_factory):
+    folder = tmp_path_factory.mktemp("writer")
+    write_task_checkpoint(folder / "torch", Task.LANGUAGE_MODELING)
+    rows, training = (write_task_rows(folder / f"{s}.jsonl", Task.LANGUAGE_MODELING, 24, seed=s) for s in (0, 1))
+    flags = column_flags(Task.LANGUAGE_MODELING)
+    assert run(["export", str(folder / "torch"), "--data", str(rows), *flags, "--out", str(folder / "onnx")]) == 0
+    texts = ["the dog sees the cat", "the cat", "a", "the " * 80]
+    torch, graph = (Predictor(open_checkpoint(folder / name), cache=None) for name in ("torch", "onnx"))
+    assert graph.score(texts).nll == pytest.approx(torch.score(texts).nll, abs=1e-4)
+    one, other = (predictor.token_scores(texts) for predictor in (torch, graph))
+    for name in ("log_probabilities", "means", "deviations"):
+        assert getattr(other, name) == pytest.approx(getattr(one, name), abs=1e-4)
+    with pytest.raises(TaskUnfit, match="writes no text"):
+        graph.generate(texts)
+    assert run(["audit", str(folder / "onnx"), "--data", str(rows), "--train-data", str(training), *flags, "--profile",
+                "quick", "--only", "evaluability,privacy,security,explainability", "--set", "security.probes=1",
+                "--out", str(folder / "out")]) == 0  # fmt: skip
+    record = read_record(folder / "out" / "audit.json")
+    assert all(audit.status is Status.MEASURED for audit in record.audits)
+    lines = {line.key: line for audit in record.audits for line in audit.metrics}
+    for key in ("extraction_rate[rows=training]", "prompt_attack_success_rate[probe=injection]"):
+        assert lines[key].value is None and "writes no text" in lines[key].reason
