@@ -126,7 +126,7 @@ def _lines(alt: Any, rows: Rows, figure: Figure) -> Any:
         "x:O" if ordinal else "x:Q",
         title=_title(figure.x_label) or None,
         **(
-            {"sort": None}
+            {"sort": None, "axis": alt.Axis(labelAngle=_angle(len({row["x"] for row in rows})))}
             if ordinal
             else {"scale": alt.Scale(zero=False), "axis": _axis(alt, [row["x"] for row in rows], 8)}
         ),
@@ -181,9 +181,7 @@ def _heatmap(alt: Any, rows: Rows, figure: Figure) -> Any:
     domain = [-reach, 0, reach] if both else [low, high if high > low else low + 1]
     colours = ["#B35806", "#F7F7F7", "#08519C"] if both else ["#EFF3FF", "#08519C"]
     base = alt.Chart(alt.Data(values=rows)).encode(
-        x=alt.X(
-            "x:N", sort=None, title=_title(figure.x_label) or None, axis=alt.Axis(labelAngle=0 if wide < 7 else -40)
-        ),
+        x=alt.X("x:N", sort=None, title=_title(figure.x_label) or None, axis=alt.Axis(labelAngle=_angle(wide))),
         y=alt.Y("y:N", sort=None, title=_title(figure.y_label) or None),
     )
     legend = None if written else alt.Legend(title=None, gradientLength=160)
@@ -323,6 +321,11 @@ def _measure(alt: Any, field: str, title: str, rows: Rows, columns: Sequence[str
         reach[0] = 0
     scale = alt.Scale(domain=reach, nice=False)
     return (kind or alt.X)(f"{field}:Q", title=_title(title) or None, scale=scale, axis=_axis(alt, values, 6))
+
+
+def _angle(names: int) -> int:
+    """Of names below an axis, in degrees: few have room side by side."""
+    return 0 if names < 7 else -40
 
 
 def _axis(alt: Any, values: Sequence[float], ticks: int) -> Any:
