@@ -33,6 +33,7 @@ GRAPH, SUFFIX = "model.onnx", ".onnx"
 LARGEST_GRAPH = 2**31 - 1  # bytes; what a protobuf can hold
 DOMAINS = ("", "ai.onnx", "ai.onnx.ml", "com.microsoft")  # the last is built into ONNX Runtime: its rounded operators
 DYNAMIC = ("DynamicQuantizeLinear", "DynamicQuantizeMatMul")  # activations get their scale from what is in the batch
+PACKED = "MatMulNBits"  # reads several numbers out of each byte
 INPUTS = ("input_ids", "attention_mask", "token_type_ids")
 OUTPUTS = {
     Task.CLASSIFICATION: ("logits",),
@@ -66,8 +67,9 @@ class Graph:
         inputs, outputs: by name.
         tensors: its own, by name, as headers: their bytes are not at hand.
         parameters: trained numbers; of equal tensors that the exporter kept once, one.
-        rounded: whether tables are int8 (or smaller); by_batch: whether activations are rounded with a scale that the
-            rows of a batch share, so that a row's answer hangs on its neighbours.
+        rounded: what tables were rounded to; None where they are floats.
+        by_batch: whether activations are rounded with a scale that the rows of a batch share, so that a row's answer
+            hangs on its neighbours.
     """
 
     file: str
@@ -78,7 +80,7 @@ class Graph:
     outputs: Mapping[str, Put]
     tensors: Mapping[str, Tensor] = field(repr=False)
     parameters: int
-    rounded: bool
+    rounded: str | None
     by_batch: bool
 
     @property
@@ -89,7 +91,7 @@ class Graph:
     @property
     def words(self) -> str:
         """For a report: "ONNX, opset 20, int8"."""
-        return f"ONNX, opset {self.opset}, {'int8' if self.rounded else 'not quantized'}"
+        return f"ONNX, opset {self.opset}, {self.rounded or 'not quantized'}"
 
     @property
     def facts(self) -> dict[str, Any]:
@@ -99,7 +101,7 @@ class Graph:
             "format": self.words,
             "graph": self.file,
             "producer": self.producer or None,
-            **({"quantization": f"int8 weights, {scale}"} if self.rounded else {}),
+            **({"quantization": f"{self.rounded} weights, {scale}"} if self.rounded else {}),
         }
 
 
@@ -184,12 +186,20 @@ def read_graph(folder: Path, name: str) -> Graph:
         outputs={put.name: _put(put) for put in model.graph.output},
         tensors=tensors,
         parameters=count_parameters(tensors.values()),
-        rounded=any(
-            len(tensor.shape) > 1 and tensor.dtype in ROUNDED and not tensor.name.endswith(SIDES_OF_ROUNDING)
-            for tensor in tensors.values()
-        ),
+        rounded=_rounded(tensors, operators),
         by_batch=not operators.isdisjoint(DYNAMIC),
     )
+
+
+def _rounded(tensors: Mapping[str, Tensor], operators: set[str]) -> str | None:
+    kinds = {
+        tensor.dtype
+        for tensor in tensors.values()
+        if len(tensor.shape) > 1 and tensor.dtype in ROUNDED and not tensor.name.endswith(SIDES_OF_ROUNDING)
+    }
+    if not kinds:
+        return None
+    return "int8" if kinds <= {"I8", "U8"} and PACKED not in operators else "packed integers"
 
 
 def _refuse_strange_operators(model: Any, path: Path) -> None:

@@ -112,7 +112,7 @@ def test_an_operator_that_onnx_runtime_lacks_is_told_before_anything_is_asked(gr
 @pytest.mark.parametrize(
     ("settings", "letter"),
     [
-        ({"wide": 3}, r"gives logits of shape \(any, 3\); a number for each of 2 labels"),
+        ({"wide": 3}, r"gives logits of shape \(any, 3\); a number for each label of each row \(2\) is needed"),
         ({"output": "scores"}, "gives scores; the task classification needs logits"),
         ({"tokens": 16}, r"takes input_ids of shape \(any, 16\)"),
         ({"inputs": ("input_ids", "attention_mask", "position_ids")}, "asks for 'position_ids'"),
@@ -160,11 +160,11 @@ def test_of_several_graphs_one_must_be_named(graph):
     assert open_checkpoint(folder / "b.onnx").graph.file == "b.onnx"
 
 
-def test_a_graph_that_writes_is_refused(graph):
+def test_a_graph_that_reads_a_source_and_writes_a_target_is_refused(graph):
     folder = graph()
-    config = json.loads((folder / "config.json").read_text()) | {"architectures": ["BertLMHeadModel"]}
+    config = json.loads((folder / "config.json").read_text()) | {"architectures": ["BartForConditionalGeneration"]}
     (folder / "config.json").write_text(json.dumps(config))
-    with pytest.raises(TaskUnfit, match="graph of language-modeling cannot be audited") as letter:
+    with pytest.raises(TaskUnfit, match="graph of translation cannot be audited") as letter:
         open_checkpoint(folder)
     assert "exported from" in letter.value.mend
 

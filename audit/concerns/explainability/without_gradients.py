@@ -42,8 +42,9 @@ def evidence_without_gradients(
 
     Returns: None where no row has two words.
     """
-    sample_random, order_random, trial_random, word_random = random.spawn(4)
-    shapley_random, agreement_random = random.spawn(2)
+    children = random.spawn(11)  # as with gradients: both look at the same rows, in the same random orders
+    sample_random, shapley_random, order_random, _, trial_random = children[:5]
+    agreement_random, word_random = children[6], children[9]
     sampled, worded, truncated = _sample(subject, options.rows, sample_random)
     if not len(sampled):
         return None
