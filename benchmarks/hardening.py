@@ -15,11 +15,12 @@ is no better than the share of the larger class has learned nothing, and then wi
     normalized  `aboveboard normalize`, nothing trained      Unicode Technical Standard 39
     freelb      --adversarial freelb, at its default radius  Zhu et al. 2020, arXiv:1909.11764
     typos       --augment typos                              Belinkov and Bisk 2018, arXiv:1711.02173
-    smoothed    --augment token-dropout, rate 0.7, and many looks      Zeng et al. 2021, arXiv:2105.03743
+    dropout     --augment token-dropout, rate 0.7            Iyyer et al. 2015
+    smoothed    the same, asked by many looks at each text   Zeng et al. 2021, arXiv:2105.03743
 
-The normalized twin is attacked by look-alike letters alone. The smoothed twin is asked for many parts of each text, on
-fewer rows, and attacked by letters alone; that its answers provably stay when one word is replaced is told beside those
-of the plain twin, smoothed in the same way.
+The normalized twin is attacked by look-alike letters alone, the last two by letters alone. The smoothed one is asked on
+fewer rows; that its answers provably stay when one word is replaced is told beside those of the plain twin, smoothed in
+the same way.
 """
 
 from __future__ import annotations
@@ -62,10 +63,12 @@ MENDS: dict[str, dict[str, Any]] = {
     "normalized": {},
     "freelb": {"adversarial": "freelb"},
     "typos": {"augment": ("typos",)},
-    "smoothed": {"augment": ("token-dropout",), "token_dropout_rate": 0.7},
+    "dropout": {"augment": ("token-dropout",), "token_dropout_rate": 0.7},
+    "smoothed": {},
 }
+SAME_WEIGHTS = {"normalized": "plain", "smoothed": "dropout"}  # nothing is trained for these
 WORDS = ("deepwordbug", "pwws", "look-alikes")
-WORDS_OF = {"normalized": ("look-alikes",), "smoothed": ("deepwordbug",)}
+WORDS_OF = {"normalized": ("look-alikes",), "dropout": ("deepwordbug",), "smoothed": ("deepwordbug",)}
 SICK, MORE = {"epochs": 3, "learning_rate": 2e-4}, {"epochs": 2, "learning_rate": 1e-4}
 QUIET_ROWS = 600  # that nobody attacks: the price
 TYPOS = 0.3  # of the words
@@ -132,10 +135,12 @@ def measured(out: Path, *, rows: int, attacked: int, layers: int) -> tuple[float
     twins = {}
     for name, options in MENDS.items():
         told = time.process_time()
-        if name == "normalized":
-            made = open_checkpoint(normalize(open_checkpoint(out / "plain"), out=out / name).path)
+        if name in SAME_WEIGHTS:
+            made = open_checkpoint(out / SAME_WEIGHTS[name])
         else:
             made = trained(base, learned, out / name, **MORE, **options)
+        if name == "normalized":
+            made = open_checkpoint(normalize(made, out=out / name).path)
         predictor = Predictor(made, device="cpu")
         seconds = time.process_time() - told
         twins[name] = asked(name, predictor, quiet, hit)
