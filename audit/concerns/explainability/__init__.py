@@ -16,8 +16,9 @@ How to read it    Comprehensiveness alone says little, for deleting any words hu
                   pictures are decoration. A rank correlation near 0 with the shuffled copy is as it should be. Methods
                   may disagree; that is a fact about explanations, not an error. Deleted words leave texts that nobody
                   wrote, so comprehensiveness mixes the word's weight with the oddness of its absence. A word is a
-                  candidate for a spurious feature when deleting it flips answers and the data do not say that it
-                  speaks for the label, or it stands mostly in one group's rows; a person decides whether it is one.
+                  candidate for a spurious feature when deleting it flips more answers than deleting another word of
+                  the row, and the data do not say that it speaks for the label, or it stands mostly in one group's
+                  rows; a person decides whether it is one.
                   Severity: high, when the default method is worse than a random order; medium, when it is not shown to
                   be better, or a word decides without a reason in the data; low, for the other methods, and where
                   scores do not add up.
@@ -178,7 +179,7 @@ def planned_passes(size: Size, options: ExplainabilityOptions) -> Mapping[str, i
         * (PERTURBATIONS * len(options.methods) + (NEIGHBOURS + 1) * (EVEN_STEPS + 2)),
         "points under shuffled layers": stable * options.cascade_stages * (EVEN_STEPS + 2),
         "attention of explained texts": rows * (2 if "attention-rollout" in options.methods else 1),
-        "texts without an influential word": (options.top_words + 2 * options.identity_words)
+        "texts without an influential word": (2 * options.top_words + 3 * options.identity_words)
         * min(options.deletion_rows, size.rows),
     }
 

@@ -2,8 +2,8 @@
 
 Severity, by the interval and not by the point:
     high    the default method is worse than a random order, by its whole interval
-    medium  the default method's interval holds 0: it is not shown to be faithful; or deleting a word flips answers
-            (its interval excludes 0) and the data give no reason for it
+    medium  the default method's interval holds 0: it is not shown to be faithful; or deleting a word flips more
+            answers than deleting another one (the interval excludes 0) and the data give no reason for it
     low     the same of a method that is not the default; or scores that do not add up
 """
 
@@ -127,12 +127,16 @@ def leaning_findings(found: Sequence[Influence], subject: Subject) -> list[Findi
         columns += f" --label-column {shlex.quote(subject.data.label_column)}"
     findings = []
     for one in sorted(found, key=lambda one: one.swapped is None):  # a stable sort: then the strongest first
-        if not one.spurious_candidate or one.flips.value is None:
+        if not one.spurious_candidate or one.flips.value is None or one.over_another.value is None:
             continue
         toward = subject.labels[one.toward]
         reasons, keys = (
             [],
-            [f"deletion_flip_rate[word={one.word}]", f"word_influence[word={one.word}, toward={toward}]"],
+            [
+                f"deletion_flip_rate[word={one.word}]",
+                f"deletion_flip_rate_over_another_word[word={one.word}]",
+                f"word_influence[word={one.word}, toward={toward}]",
+            ],
         )
         if one.weakly_associated:
             reasons.append(f"rows with it are not more often {toward!r} than others")
@@ -145,7 +149,8 @@ def leaning_findings(found: Sequence[Influence], subject: Subject) -> list[Findi
                 id=finding_of(one.word),
                 severity=Severity.MEDIUM,
                 statement=f"The model leans on {one.word!r} for {toward!r}: deleting it changes {one.flips.value:.1%} "
-                f"of {one.flips.n:,} answers, and in the data {' and '.join(reasons)}.",
+                f"of {one.flips.n:,} answers, {one.over_another.value:.1%} more than deleting another word, and in the "
+                f"data {' and '.join(reasons)}.",
                 metrics=keys,
                 mitigation=_mend(one.word, columns),
                 **one.shown,

@@ -2,8 +2,9 @@
 
 A word's influence is the mean of its scores over the rows that hold it, toward one label. Words are picked for being
 large, so their intervals are read with care; the proof is made on other rows: the word is deleted, and flips and
-accuracy are counted. A word that the model leans on and that says little about the label in the data (or stands mostly
-in one group's rows) is a candidate for a spurious feature.
+accuracy are counted. Answers near the edge flip whatever is deleted, so another word of the same row, drawn at random,
+is deleted, too: only what the word flips beyond it is proof. A word that the model leans on and that says little about
+the label in the data (or stands mostly in one group's rows) is a candidate for a spurious feature.
 
 Source: Ribeiro et al. 2016, arXiv:1602.04938 (global view of local explanations); Wang et al. 2022, arXiv:2110.07736
 (candidates for spurious features).
@@ -50,6 +51,7 @@ class Influence:
         toward: index of the label that it speaks for.
         estimate: mean score toward that label over the sampled rows that hold it.
         flips, accuracy: what deleting it does, on rows of the data.
+        over_another: flips minus those when as many other words of the same rows are deleted.
         association: share of rows with the word that have the label, minus that share elsewhere; absent without labels.
         swapped: what putting its counterpart in its place does; None for what is no identity term.
         bound_to: the group in whose rows the word mostly stands, with how much more often; empty where there is none.
@@ -60,6 +62,7 @@ class Influence:
     toward: int
     estimate: Estimate
     flips: Estimate
+    over_another: Estimate
     accuracy: Estimate
     association: Estimate
     shown: Shown  # rows whose answer flips
@@ -74,8 +77,8 @@ class Influence:
 
     @property
     def spurious_candidate(self) -> bool:
-        """Deleting it flips answers, and the data give no reason, or only one group's."""
-        proven = self.flips.low is not None and self.flips.low > 0
+        """Deleting it flips answers as no other word does, and the data give no reason, or only one group's."""
+        proven = self.over_another.low is not None and self.over_another.low > 0
         return proven and (self.weakly_associated or self.bound_to is not None)
 
 
@@ -119,7 +122,7 @@ def influences(
     rows_with = rows_by_word(subject, set(chosen))
     found = []
     for (word, key), child in zip(chosen.items(), random.spawn(len(chosen)), strict=True):
-        mean_random, row_random = child.spawn(2)
+        mean_random, row_random, other_random = child.spawn(3)
         values = np.array(scores[key])
         toward = key[1]
         if len(subject.labels) == 2 and values.mean() < 0:
@@ -129,19 +132,20 @@ def influences(
         fresh = fresh if len(fresh) >= FEWEST_ROWS else rows
         if len(fresh) > deletion_rows:
             fresh = np.sort(row_random.permutation(fresh)[:deletion_rows])
-        flips, accuracy, shown = _deleted(subject, word, fresh)
+        deleted = _deleted(subject, word, fresh, other_random)
         found.append(
             Influence(
                 word=word,
                 toward=toward,
                 estimate=bootstrap_mean(values, mean_random, resamples=resamples),
-                flips=flips,
-                accuracy=accuracy,
+                flips=deleted.flips,
+                over_another=deleted.over_another,
+                accuracy=deleted.accuracy,
                 association=_association(subject, rows, toward),
                 swapped=swapped(subject, word, fresh),
                 bound_to=_bound_to(subject, rows),
                 asked=word in asked,
-                shown=shown,
+                shown=deleted.shown,
             )
         )
     return sorted(found, key=lambda one: (one.asked, -(one.estimate.value or 0.0), one.word))
@@ -182,22 +186,37 @@ def rows_by_word(subject: Subject, words: set[str]) -> dict[str, np.ndarray]:
     return {word: np.array(places, dtype=np.int64) for word, places in rows.items()}
 
 
-def _deleted(subject: Subject, word: str, rows: np.ndarray) -> tuple[Estimate, Estimate, Shown]:
-    """Flips and change of accuracy when a word is deleted from rows that hold it, and rows that flip."""
+@dataclass(frozen=True, eq=False)
+class Deleted:
+    """What deleting a word from rows that hold it does; see `Influence`."""
+
+    flips: Estimate
+    over_another: Estimate
+    accuracy: Estimate
+    shown: Shown
+
+
+def _deleted(subject: Subject, word: str, rows: np.ndarray, random: np.random.Generator) -> Deleted:
+    """Flips, flips beyond those of other words, and change of accuracy when a word is deleted, and rows that flip."""
+    if not len(rows):
+        none: Shown = {"examples": [], "examples_worst": 0, "examples_total": 0}
+        absent = Estimate.absent("no row holds it")
+        return Deleted(absent, absent, absent, none)
     pairs = subject.data.pairs
-    variants = []
+    variants, others, has_other = [], [], []
     for row in rows:
         text, pair = subject.texts[row], None if pairs is None else pairs[row]
         spans = [(0, *s) for s in split_words(text)] + [(1, *s) for s in split_words(pair or "")]
         worded = Worded(text, pair, tuple(spans))
-        gone = [place for place, written in enumerate(worded.words) if written.casefold() == word]
-        variants.append(worded.without(gone))
-    if not variants:
-        none: Shown = {"examples": [], "examples_worst": 0, "examples_total": 0}
-        return Estimate.absent("no row holds it"), Estimate.absent("no row holds it"), none
+        holds = np.array([written.casefold() == word for written in worded.words])
+        variants.append(worded.without(np.flatnonzero(holds)))
+        others.append(worded.without(random.permutation(np.flatnonzero(~holds))[: holds.sum()]))
+        has_other.append(not holds.all())
     before = subject.predictions.predicted[rows]
-    after = subject.predict(*variants_as_texts(subject.predictor, variants)).predicted  # type: ignore[arg-type]
+    both = subject.predict(*variants_as_texts(subject.predictor, [*variants, *others])).predicted  # type: ignore[arg-type]
+    after = both[: len(rows)]
     flipped = before != after
+    over_another = _beyond(flipped[has_other], (before != both[len(rows) :])[has_other])
     surest = np.flatnonzero(flipped)
     surest = surest[np.argsort(-subject.predictions.confidence[rows[surest]], kind="stable")]
 
@@ -218,7 +237,15 @@ def _deleted(subject: Subject, word: str, rows: np.ndarray) -> tuple[Estimate, E
             int((~still & ~right).sum()),
         )  # fmt: skip
     shown = examples_of(surest, line, finding=finding_of(word), seed=subject.seed)
-    return proportion(int(flipped.sum()), len(rows)), accuracy, shown
+    return Deleted(proportion(int(flipped.sum()), len(rows)), over_another, accuracy, shown)
+
+
+def _beyond(flipped: np.ndarray, by_another: np.ndarray) -> Estimate:
+    """How many more rows flip by the word than by another one of the same row, both (rows,) bool."""
+    if not len(flipped):
+        return Estimate.absent("no row with it has another word to delete")
+    cells = (flipped & by_another, flipped & ~by_another, ~flipped & by_another, ~flipped & ~by_another)
+    return paired_difference_of_proportions(*(int(cell.sum()) for cell in cells))
 
 
 def finding_of(word: str) -> str:
@@ -267,6 +294,12 @@ def influence_metrics(found: Sequence[Influence], labels: Sequence[str]) -> list
             metric(
                 "deletion_flip_rate", one.flips, unit="share of rows with the word", slice=part, better="lower",
                 definition="share of rows with the word whose predicted label changes when it is deleted",
+            ),
+            metric(
+                "deletion_flip_rate_over_another_word", one.over_another, better="lower", slice=part,
+                unit="difference of shares of rows with the word",
+                definition="deletion_flip_rate minus the share whose label changes when another word of the same row, "
+                "drawn at random, is deleted; 0: no more than any word",
             ),
             metric(
                 "deletion_accuracy_change", one.accuracy, unit="difference of shares of rows with the word", slice=part,

@@ -10,6 +10,7 @@ from pydantic import ValidationError
 
 from audit.concerns.explainability import ExplainabilityOptions, explainability, planned_passes, sample_rows
 from audit.concerns.explainability.faithfulness import RANDOM, RANDOM_WEIGHTS, erase, rank_correlations, top_counts
+from audit.concerns.explainability.influence import _deleted
 from audit.plugin import Size, plugin_of
 from core_model.attribution import integrated_gradients
 from core_model.attribution_path import EmbeddingPath
@@ -20,6 +21,7 @@ from tests.audit.concerns.explainability_subjects import (
     texts_with_shortcut,
     write_shortcut_checkpoint,
 )
+from tests.factories import stub_subject
 
 OPTIONS = ExplainabilityOptions(rows=60, stability_rows=6, top_words=3, deletion_rows=60, resamples=500)
 
@@ -111,11 +113,30 @@ def test_the_shortcut_is_found_proven_by_deletion_and_called_spurious(evidence):
     assert influence.value > 2 * max(others)
     flips = the(found, "deletion_flip_rate", word=SHORTCUT)
     assert flips.value > 0.9 and flips.n == 60
+    assert the(found, "deletion_flip_rate_over_another_word", word=SHORTCUT).interval[0] > 0.5
     association = the(found, "word_label_association", word=SHORTCUT, label="positive")
     assert association.interval[0] < 0 < association.interval[1]  # labels here are tossed coins
     [told] = [f for f in found.findings if f.id == f"explainability-leans-on-{SHORTCUT}"]
     assert told.severity is Severity.MEDIUM and "source = a" in told.statement
     assert told.examples[0]["predicted"] == "positive" and told.examples[0]["predicted_without"] == "negative"
+
+
+def flips_where(model_says, texts, word: str):
+    """What deleting a word does to a model that is a rule: its flips, and those beyond another word's."""
+    subject = stub_subject(texts=texts, answer=lambda text: (0.2, 0.8) if model_says(text) else (0.8, 0.2))
+    found = _deleted(subject, word, np.arange(len(texts)), np.random.default_rng(0))
+    return found.flips, found.over_another
+
+
+def test_flips_that_any_word_would_cause_are_no_proof_and_those_of_the_word_alone_are():
+    """An answer at the edge flips with every word that goes; the planted word flips it alone."""
+    texts = [f"a man saw the bird number {row}" for row in range(60)]
+    flips, beyond = flips_where(lambda text: len(text.split()) >= 7, texts, "bird")
+    assert flips.value == 1.0 and beyond.value == 0.0 and beyond.low < 0  # by deletion alone it would be proven
+    flips, beyond = flips_where(lambda text: "bird" in text, texts, "bird")
+    assert flips.value == 1.0 and beyond.value == 1.0 and beyond.low > 0.8
+    alone = flips_where(lambda text: "bird" in text, ["bird !", "a bird"], "bird")[1]
+    assert alone.n == 2 and alone.value == 1.0 and alone.low < 1  # two rows prove little
 
 
 def test_a_word_that_truly_decides_the_label_is_no_candidate(shortcut):
@@ -284,7 +305,7 @@ def test_identity_terms_come_first_among_the_candidates_for_spurious_features(ev
     def candidate(word, swapped):
         return SimpleNamespace(
             word=word, swapped=swapped, spurious_candidate=True, flips=SimpleNamespace(value=0.5, n=10), toward=1,
-            weakly_associated=True, bound_to=None, shown={},
+            over_another=SimpleNamespace(value=0.4), weakly_associated=True, bound_to=None, shown={},
         )  # fmt: skip
 
     found = leaning_findings([candidate("film", None), candidate("man", "gender"), candidate("dog", None)], evidence[0])
