@@ -93,10 +93,18 @@ def _of_audit(
     random: np.random.Generator,
 ) -> list[Difference]:
     there = {m.key: m for m in b.metrics}
-    return [
+    found = [
         _difference(a.id, metric, there[metric.key], rows, why_not, random)
         for metric in a.metrics
         if metric.key in there
+    ]
+    differing = [name for name in a.options if name in b.options and a.options[name] != b.options[name]]
+    if not differing:
+        return found
+    said = f"the options of the two audits differ: {', '.join(differing)}"
+    return [
+        one if one.paired else one.model_copy(update={"reason": f"{one.reason}; {said}" if one.reason else said})
+        for one in found
     ]
 
 

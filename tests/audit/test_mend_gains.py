@@ -166,6 +166,16 @@ def test_without_evidence_files_the_gain_is_unpaired_and_the_price_unknown(recor
     assert comparison.mend.price == [] and "cannot be counted" in comparison.mend.price_missing
 
 
+def test_unpaired_numbers_say_that_the_options_differ(records):
+    read = [Record.model_validate_json(records[name].read_text(encoding="utf-8")) for name in ("before", "mended")]
+    for record, budget in zip(read, (500, 50), strict=True):
+        record.audits[0].options.update({"query_budget": budget, "attack_rows": 40})
+    comparison = compare(*read)
+    reasons = {row.audit: row.reason for row in comparison.rows if row.difference is not None}
+    assert reasons["security"].endswith("; the options of the two audits differ: query_budget")
+    assert "differ" not in reasons["robustness"]
+
+
 def test_records_without_attacks_say_nothing_of_mends(records):
     read = Record.model_validate_json(records["before"].read_text(encoding="utf-8"))
     assert compare(read.model_copy(update={"audits": []}), read).mend is None
