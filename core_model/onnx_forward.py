@@ -46,11 +46,11 @@ class GraphForward(Forward):
         self.graph, self.device = graph, torch.device("cpu")
         self.tokenizer = checkpoint.load_tokenizer()
         self.head, self.outputs = HEADS[checkpoint.task], OUTPUTS[checkpoint.task]
-        self.labels, self.words = len(checkpoint.labels), int(checkpoint.facts["vocabulary"])
+        self.labels, self.words = len(checkpoint.labels), int(checkpoint.facts["vocabulary"] or 0)
         # Without a mask, and for classifiers that find their last token by its padding, rows of equal length alone.
         pad = read_json(checkpoint.path / "config.json").get("pad_token_id")
         self.can_pad = (pad is not None or self.head == "text") and "attention_mask" in graph.inputs
-        self.pad = int(pad if pad is not None else self.tokenizer.pad_token_id or 0)
+        self.pad = pad if isinstance(pad, int) else 0
         self.session = open_session(self.path, threads=1)
         self._try()
 

@@ -44,6 +44,17 @@ def test_a_graph_is_a_checkpoint_that_numpy_can_follow(graph, checkpoint):
     assert np.abs(found - expected).max() < 1e-4
 
 
+def test_without_a_padding_id_rows_of_equal_length_share_a_batch(graph):
+    folder = graph()
+    texts = ["a good film", "the cruel king said that", "a bad day", "he saw the good film"]
+    usual = Predictor(open_checkpoint(folder), cache=None).predict(texts).logits
+    config = json.loads((folder / "config.json").read_text()) | {"pad_token_id": None}
+    (folder / "config.json").write_text(json.dumps(config))
+    predictor = Predictor(open_checkpoint(folder), cache=None)
+    assert not predictor.forward.can_pad
+    assert predictor.predict(texts).logits == pytest.approx(usual, abs=1e-5)
+
+
 def test_the_record_says_what_it_is_and_what_was_hashed(graph):
     folder = graph()
     opened = open_checkpoint(folder)
