@@ -29,6 +29,7 @@ from audit.verdict import SEVERITY_RULE
 from core_model.energy import measure_energy
 from core_model.errors import ColumnMissing, DataMissing, OptionUnfit
 from core_model.files import writable_folder, write_atomically
+from core_model.onnx_graph import graph_of
 from core_model.tasks import Task
 from reports.catalogue import chosen
 from reports.document.build import report_html
@@ -295,7 +296,7 @@ def subject_facts(checkpoint: Checkpoint) -> SubjectFacts:
         files=dict(checkpoint.files),
         facts={name: _scalar(value) for name, value in checkpoint.facts.items()},
         location=str(checkpoint.location),
-        made=_made(Path(checkpoint.location), checkpoint.files),
+        made=_made(Path(checkpoint.location if graph_of(checkpoint) is None else checkpoint.path), checkpoint.files),
     )
 
 

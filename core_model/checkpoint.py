@@ -26,6 +26,7 @@ from core_model.checkpoint_files import (
     content_hash,
     find_folder,
     hash_once,
+    is_graph,
     read_json,
 )
 from core_model.checkpoint_fit import check_tokenizer, check_weights, max_length, read_tokenizer
@@ -35,7 +36,6 @@ from core_model.errors import CheckpointDamaged, CheckpointMissing, CheckpointUn
 from core_model.model_card import front_matter, read_card, read_licence
 from core_model.onnx_graph import (
     EXPORT,
-    SUFFIX,
     Graph,
     check_graph,
     choose_graph,
@@ -128,7 +128,7 @@ def open_checkpoint(location: str | Path, *, allow_pickle: bool = False) -> Chec
     Raises: CheckpointMissing, CheckpointDamaged, CheckpointUnsafe, TokenizerUnfit, TaskUnfit; each names file and mend.
     """
     named = named_graph(location)
-    folder = find_folder(location if named is None else named.parent, allow_pickle=allow_pickle)
+    folder = find_folder(location, allow_pickle=allow_pickle)
     config = _configuration(folder)
     card = read_card(folder)
     tensors, weights = read_weights(folder) if named is None else ({}, [])
@@ -199,7 +199,7 @@ def _configuration(folder: Path) -> dict[str, Any]:
     if path is not None:
         return read_json(path)
     _refuse_other_formats(folder)
-    if any(entry.suffix.lower() == SUFFIX for entry in folder.iterdir()):
+    if any(map(is_graph, folder.iterdir())):
         raise CheckpointMissing(
             f"{folder} holds an exported graph (ONNX), but no config.json, which names its task and labels",
             mend=f"copy config.json and tokenizer of its checkpoint beside it; this writes all of them: {EXPORT}",

@@ -27,6 +27,7 @@ TOKENIZER_FILES = (
 )  # fmt: skip
 PICKLES = (".bin", ".pt", ".pth", ".ckpt", ".pkl", ".pickle", ".joblib")
 OTHER_WEIGHTS = {".gguf": "GGUF", ".h5": "Keras", ".msgpack": "Flax"}
+GRAPH_SUFFIX = ".onnx"
 HUB_FILES = ("*.safetensors", "*.json", "*.txt", "*.model", "*.spm", "*.jinja", "bpe.codes", "README.md", "LICENSE*")
 HUB_NAME = re.compile(r"[\w-][\w.-]*/[\w-][\w.-]*(@[\w./-]+)?")
 
@@ -34,7 +35,7 @@ _hashes: dict[tuple[str, int, int], str] = {}  # by path, size and time of chang
 
 
 def find_folder(location: str | Path, *, allow_pickle: bool = False) -> Path:
-    """The checkpoint's folder: as named, or brought from a hub (`owner/name`, `hub:owner/name@revision`).
+    """The checkpoint's folder: as named, that of a named graph, or from a hub (`owner/name`, `hub:owner/name@main`).
 
     Raises: CheckpointMissing when there is no such folder or the hub cannot be reached.
     """
@@ -46,9 +47,16 @@ def find_folder(location: str | Path, *, allow_pickle: bool = False) -> Path:
         return _from_hub(text.removeprefix("hub:"), allow_pickle)
     if not path.exists():
         raise CheckpointMissing(f"there is no checkpoint at {path}", mend="check the path, or train one")
+    if is_graph(path):
+        return path.parent.resolve()
     if not path.is_dir():
         raise CheckpointMissing(f"{path} is a file; a checkpoint is a folder", mend=f"name its folder: {path.parent}")
     return path.resolve()
+
+
+def is_graph(path: Path) -> bool:
+    """Whether this is the file of an exported graph (ONNX), by its name."""
+    return path.suffix.lower() == GRAPH_SUFFIX and path.is_file()
 
 
 def _from_hub(name: str, allow_pickle: bool) -> Path:

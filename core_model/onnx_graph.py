@@ -11,7 +11,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from core_model.checkpoint_files import checked
+from core_model.checkpoint_files import checked, is_graph
 from core_model.checkpoint_fit import LAYER
 from core_model.checkpoint_weights import AGAIN, Tensor
 from core_model.errors import CheckpointDamaged, CheckpointMissing, CheckpointUnsafe, TaskUnfit
@@ -29,7 +29,7 @@ from core_model.tasks import Task
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
-GRAPH, SUFFIX = "model.onnx", ".onnx"
+GRAPH = "model.onnx"
 LARGEST_GRAPH = 2**31 - 1  # bytes; what a protobuf can hold
 DOMAINS = ("", "ai.onnx", "ai.onnx.ml", "com.microsoft")  # the last is built into ONNX Runtime: its rounded operators
 DYNAMIC = ("DynamicQuantizeLinear", "DynamicQuantizeMatMul")  # activations get their scale from what is in the batch
@@ -130,7 +130,7 @@ def refuse_graph(
 def named_graph(location: str | Path) -> Path | None:
     """The graph that the user named by its file; None where a folder or a hub's name was given."""
     path = Path(str(location)).expanduser()
-    return path if path.suffix.lower() == SUFFIX and path.is_file() else None
+    return path if is_graph(path) else None
 
 
 def choose_graph(folder: Path) -> str | None:
@@ -138,7 +138,7 @@ def choose_graph(folder: Path) -> str | None:
 
     Raises: CheckpointMissing when there are several, and none of them is model.onnx.
     """
-    names = sorted(path.name for path in folder.iterdir() if path.suffix.lower() == SUFFIX)
+    names = sorted(path.name for path in folder.iterdir() if is_graph(path))
     if GRAPH in names or len(names) < 2:
         return GRAPH if GRAPH in names else next(iter(names), None)
     raise CheckpointMissing(
