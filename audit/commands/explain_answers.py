@@ -127,11 +127,12 @@ def as_object(
 def print_in_terminal(found: Sequence[Answered], cut: Sequence[bool]) -> None:
     """The words of each question and context, then how sure the model is of either end."""
     from core_model.attribution_answers import PARTS
+    from reports.numbers import number
     from reports.text import terminal_text
 
     for one, shortened in zip(found, cut, strict=True):
         answer = terminal_text(one.answer.text, longest=200)
-        click.echo(f'"{answer}": log-probability {one.whole.score:.2f} nats, by {one.whole.method}')
+        click.echo(f'"{answer}": log-probability {number(one.whole.score, decimals=2)} nats, by {one.whole.method}')
         print_words(one.whole, _tolerance(), cut=shortened)
         for part, token, log_p in zip(PARTS, one.answer.ends, one.log_probabilities, strict=True):
-            click.echo(f"  {part} at {terminal_text(token, longest=40)!r}: {log_p:.3f} nats")
+            click.echo(f"  {part} at {terminal_text(token, longest=40)!r}: {number(float(log_p), decimals=3)} nats")

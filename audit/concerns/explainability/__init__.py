@@ -246,7 +246,9 @@ def explainability(subject: Subject, options: ExplainabilityOptions, random: np.
         subject, default, sampled, most=options.top_words, named=options.words, identities=options.identity_words,
         deletion_rows=options.deletion_rows, resamples=resamples, random=word_random,
     )  # fmt: skip
-    words = influence_figure(leaning, subject.labels, faithful=faithful_methods(trials)[DEFAULT])
+    faithful = faithful_methods(trials)[DEFAULT]
+    words = influence_figure(leaning, subject.labels, faithful=faithful)
+    layers = cascade_figure(trials, faithful=faithful)
     findings = [
         *faithfulness_findings(trials, DEFAULT),
         *leaning_findings(leaning, subject),
@@ -255,9 +257,7 @@ def explainability(subject: Subject, options: ExplainabilityOptions, random: np.
     return Evidence(
         metrics=[*trials, *influence_metrics(leaning, subject.labels)],
         findings=findings,
-        figures=[
-            figure for figure in (faithfulness_figure(trials), cascade_figure(trials), words, attention) if figure
-        ],
+        figures=[figure for figure in (faithfulness_figure(trials), layers, words, attention) if figure],
         notes=[*notes_of(subject, path, default, held, options), *([without_attention] if without_attention else [])],
         settings={
             "baseline": "padding embeddings, special tokens kept",

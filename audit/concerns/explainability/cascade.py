@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from audit.concerns.explainability.faithfulness import ADEBAYO, correlation, rank_correlations
+from audit.concerns.explainability.marks import NOT_FAITHFUL
 from audit.evidence import metric
 from core_model.attribution import EVEN_STEPS, Attribution, integrated_gradients
 from core_model.attribution_trials import cascade, layers_from_the_top, randomized
@@ -61,8 +62,8 @@ def cascade_metrics(
     return lines, passes
 
 
-def cascade_figure(metrics: Sequence[Metric]) -> Figure | None:
-    """The correlation after each stage."""
+def cascade_figure(metrics: Sequence[Metric], *, faithful: bool) -> Figure | None:
+    """The correlation after each stage; marked where the method does not beat a random order."""
     lines = [m for m in metrics if m.name == NAME and m.value is not None and m.interval is not None]
     if not lines:
         return None
@@ -72,7 +73,8 @@ def cascade_figure(metrics: Sequence[Metric]) -> Figure | None:
         kind="lines",
         title="Explanations of a model whose weights are shuffled layer by layer",
         caption=f"With everything down to {last.slice['shuffled_down_to']} shuffled the rank correlation with the true "
-        f"model's explanations is {last.value:.2f}; near 0 is as it should be. Bands are 95% intervals.",
+        f"model's explanations is {last.value:.2f}; near 0 is as it should be. Bands are 95% intervals."
+        + ("" if faithful else NOT_FAITHFUL),
         x_label="shuffled from the head down to",
         y_label="rank correlation",
         rows=[

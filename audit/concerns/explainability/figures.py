@@ -7,6 +7,7 @@ from collections.abc import Sequence
 from audit.concerns.explainability.faithfulness import OF_A_CLASS, RANDOM, Watched
 from audit.concerns.explainability.findings import faithful_methods
 from audit.concerns.explainability.influence import Influence
+from audit.concerns.explainability.marks import NOT_FAITHFUL
 from reports.record import Figure, Metric, Scalar
 
 
@@ -51,7 +52,7 @@ def influence_figure(found: Sequence[Influence], labels: Sequence[str], *, faith
     if not drawn:
         return None
     first = drawn[0]
-    mark = "" if faithful else " Not faithful on this model: the scores behind this chart do not beat a random order."
+    mark = "" if faithful else NOT_FAITHFUL
     return Figure(
         id="explainability-word-influence",
         kind="bars",

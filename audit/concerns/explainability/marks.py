@@ -16,6 +16,10 @@ if TYPE_CHECKING:
     from reports.record import Metric, Record
 
 
+NOT_FAITHFUL = " Not faithful on this model: the scores behind this chart do not beat a random order."
+"""What the caption of a chart ends with, where that is so."""
+
+
 @dataclass(frozen=True)
 class Mark:
     """What stands on every picture of a method.

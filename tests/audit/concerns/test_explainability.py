@@ -73,6 +73,11 @@ def test_true_explanations_beat_a_random_order_and_pass(evidence):
     assert "explainability-not-faithful-integrated-gradients" not in {f.id for f in found.findings}
 
 
+def test_pictures_of_a_faithful_method_are_not_marked(evidence):
+    assert {"explainability-word-influence", "explainability-cascade"} <= {f.id for f in evidence[1].figures}
+    assert not [f.id for f in evidence[1].figures if "Not faithful" in f.caption]
+
+
 def test_scores_that_do_not_add_up_are_told_and_those_that_do_are_not(evidence, ignorant, shortcut):
     """The planted model jumps from one answer to the other within a thousandth of the way, and halving finds where;
     only a tolerance below what float32 can tell is missed."""
@@ -97,8 +102,8 @@ def test_a_random_weight_model_does_not_beat_random_and_is_told_so(ignorant):
     assert told.severity is Severity.MEDIUM and "not shown to be faithful" in told.statement
     assert "500" in told.mitigation.command
     assert by_id["explainability-not-faithful-occlusion"].severity is Severity.LOW
-    words = next((f for f in found.figures if f.id == "explainability-word-influence"), None)
-    assert words is None or "Not faithful on this model" in words.caption
+    drawn = [f for f in found.figures if f.id in ("explainability-word-influence", "explainability-cascade")]
+    assert drawn and all("Not faithful on this model" in figure.caption for figure in drawn)
 
 
 def test_scores_change_when_the_weights_are_shuffled(evidence):

@@ -61,9 +61,9 @@ def test_a_model_that_lost_its_layers_explains_otherwise_and_the_untouched_one_a
     assert [line.slice["shuffled_down_to"] for line in lines] == ["head", "encoder.layer.0", "embeddings"]
     assert passes == 3 * 16 * 10  # both ends of the way and eight points on it, a stage
     assert lines[-1].value < 0.5 and all(line.n == 16 for line in lines)
-    figure = cascade_figure(lines)
+    figure = cascade_figure(lines, faithful=True)
     assert [row["x"] for row in figure.rows] == ["head", "encoder.layer.0", "embeddings"]
-    assert cascade_figure([]) is None
+    assert cascade_figure([], faithful=True) is None
 
 
 def test_no_stage_leaves_the_explanations_as_they_are(sexist, monkeypatch):
