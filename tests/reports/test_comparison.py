@@ -5,7 +5,8 @@ from __future__ import annotations
 import pytest
 from pydantic import ValidationError
 
-from reports.comparison import Comparison, Difference
+from reports.comparison import Comparison, Difference, MendGains
+from reports.comparison_lines import comparison_lines
 from reports.document.build import comparison_html
 from tests.reports.factories import record, sha256
 from tests.reports.pages import Page
@@ -37,6 +38,46 @@ def comparison(**changes) -> Comparison:
         "command": "aboveboard compare a.json b.json",
     }
     return Comparison(**(fields | changes))
+
+
+def mended() -> Comparison:
+    """The comparison with a gain against an attack, a word that nobody should trust, and their price."""
+    won = difference("better", (-0.3, -0.12), name="attack_success_rate", audit="security",
+                     slice={"attack": "pwws"}, reason="on the 58 rows that count in both")  # fmt: skip
+    lost = difference("not comparable", None, name="attack_success_rate", audit="security",
+                      slice={"attack": "<b>\u202e"}, reason="measured otherwise", n=0)  # fmt: skip
+    paid = difference("worse", (-0.035, -0.002), name="accuracy", audit="evaluability", better="higher")
+    return comparison(
+        rows=[*comparison().rows, won, lost], mend=MendGains(gains=[won.key, lost.key], price=[paid])
+    )  # fmt: skip
+
+
+def test_gains_stand_before_all_numbers_beside_their_price():
+    page = Page(comparison_html(mended()))
+    place = [page.text.index(words) for words in (
+        "A mend is judged by both tables", "attack = pwws", "on the 58 rows that count in both",
+        "The price: on the rows as they are", "a smaller change than the interval's width")]  # fmt: skip
+    assert place == sorted(place)
+    assert "<b>[U+202E]" in page.text and page.ways_out() == []
+
+
+def test_a_terminal_tells_the_gain_and_the_price_and_nothing_moves_it():
+    lines = list(comparison_lines(mended()))
+    at = lines.index("against attacks and noise:")
+    assert lines[at + 1].startswith("  attack success rate pwws -0.2100 [-0.3000, -0.1200], better; 0.300 -> 0.0900")
+    assert lines[at + 2].endswith(": not comparable, measured otherwise") and "\u202e" not in lines[at + 2]
+    assert lines[at + 3] == "the price, where nobody attacks:" and lines[at + 4].startswith("  accuracy -0.0185")
+
+
+def test_an_unknown_price_says_why_and_gains_must_be_rows():
+    won = difference("better", (-0.3, -0.12))
+    unpriced = comparison(rows=[won], mend=MendGains(gains=[won.key], price_missing="no labels"))
+    assert "The price is not known: no labels." in Page(comparison_html(unpriced)).text
+    assert list(comparison_lines(unpriced))[-1] == "  not known: no labels"
+    with pytest.raises(ValidationError, match="gains that are no rows"):
+        comparison(rows=[], mend=MendGains(gains=[won.key], price_missing="no labels"))
+    with pytest.raises(ValidationError, match="gains need their price"):
+        MendGains(gains=[won.key])
 
 
 @pytest.mark.parametrize(

@@ -26,7 +26,7 @@ from tests.reports.factories import sealed_record
 from tests.reports.histories import history
 from tests.reports.hostile import hostile_record
 from tests.reports.people import told_record
-from tests.reports.test_comparison import comparison
+from tests.reports.test_comparison import mended
 
 NAMES = ("chromium", "chromium-browser", "google-chrome")
 CHROMIUM = os.environ.get("ABOVEBOARD_CHROMIUM") or next(filter(None, map(shutil.which, NAMES)), None)
@@ -94,7 +94,7 @@ def browser(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Browser]:
         "report.html": report_html(sealed_record()),
         "hostile.html": report_html(edited),
         "small.html": report_html(small_record()),
-        "comparison.html": comparison_html(comparison()),
+        "comparison.html": comparison_html(mended()),
         "told.html": report_html(told_record(small_record())),
         "dossier.html": dossier_html(told_record(small_record()), read_framework("gdpr-35")),
         "history.html": history_html(history()),
