@@ -174,10 +174,12 @@ def test_mends_change_the_checkpoint_that_a_graph_came_from(world):
 
 
 def test_torch_and_int8_are_compared_on_the_same_rows(world, capsys):
-    world.record("by-int8", world.graph / "model.int8.onnx", "--only", "evaluability")
+    rounded = world.record("by-int8", world.graph / "model.int8.onnx", "--only", "evaluability")
+    assert rounded.subject.made and "model.int8.onnx" in rounded.subject.files
     _ = world.by_torch
     places = [str(world.folder / name / "audit.json") for name in ("by-torch", "by-int8")]
     assert run(["compare", *places, "--out", str(world.folder / "compared"), "--json"]) == 0
+    assert run(["verify", places[1], "--sample", "1"]) == 0
     page = (world.folder / "compared" / "comparison.html").read_text()
     assert "as ONNX, opset 20, int8" in page and "paired" in page
 
