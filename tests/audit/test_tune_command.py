@@ -14,6 +14,7 @@ from click.testing import CliRunner, Result
 import core_model.tuning as tuning
 from audit.commands.tune import tune
 from audit.commands.tune_progress import line
+from audit.main import run as command
 from core_model.errors import BadInput
 from core_model.progress import Progress
 from core_model.tuning import TuningProgress
@@ -116,7 +117,6 @@ def test_ctrl_c_keeps_the_study_and_says_how_to_go_on(files, tmp_path: Path, mon
     [
         ({"--trials": "1"}, r"trials = 1(.|\n)*greater than or equal to 2"),
         ({"--objective": "f1"}, "objective = 'f1'"),
-        ({"--lang": "dee"}, "there are en, de, zh"),
         ({"--task": "clasification"}, r"task = 'clasification'"),
         ({"--search": "learning_rte=1..2"}, r"--search learning_rate="),
         ({"--search": "learning_rate=1e-3..1e-5"}, "is empty"),
@@ -140,6 +140,12 @@ def test_what_does_not_fit_is_one_letter_with_its_mend(files, tmp_path: Path, ch
         raise result.exception
     assert result.exception.exit_code == 2
     assert not (tmp_path / "s" / "study.sqlite").exists()  # before hours of search, not after
+
+
+def test_an_unknown_language_is_refused_before_the_search(files, tmp_path: Path, capsys):
+    assert command(["tune", *arguments(files, tmp_path / "s", **{"--lang": "dee"}), *SEARCH]) == 2
+    assert "there are en, de, zh" in capsys.readouterr().err
+    assert not (tmp_path / "s").exists()
 
 
 def test_a_study_in_the_way_is_refused_and_left_as_it_is(files, study):
