@@ -90,7 +90,9 @@ class AnswerPath(EmbeddingPath):
         for row, part in enumerate(chosen):
             first, last, found = int(parts.first[part]), int(parts.last[part]), spans[part]
             inside, before = parts.offsets[part], begun[row]
-            begin, end = int(inside[0, 0]), int(inside[-1, 1])
+            begin, end = 0, len(contexts[row])
+            if starts[row + 1] - starts[row] > 1:  # one window of several
+                begin, end = int(inside[0, 0]), int(inside[-1, 1])
             after = int(self.ids.lengths[row]) - last - 1
             sequence = np.array([*sequence_of(before)[:first], *[1] * len(inside), *[-1] * after], dtype=np.int64)
             offsets = np.array([*before.offsets[:first], *(inside - begin).tolist(), *[(0, 0)] * after])

@@ -158,6 +158,16 @@ def test_a_context_longer_than_the_model_is_explained_where_its_answer_stands(tm
     assert found.words[int(found.scores.argmax())] == "bird"
 
 
+def test_a_context_that_fits_is_shown_as_it_stands(tmp_path):
+    predictor = Predictor(open_reader(tmp_path), device="cpu")
+    path = AnswerPath(predictor, ["  who saw it "], ["  the  dog saw\tthe bird \n"])
+    [worded] = path.worded
+    assert (worded.text, worded.pair) == ("  who saw it ", "  the  dog saw\tthe bird \n") and path.truncated == 0
+    assert worded.words == ("who", "saw", "it", "the", "dog", "saw", "the", "bird")
+    of_token = path.of_token[0][path.of_token[0] >= 0].tolist()  # "who" and others are several tokens
+    assert list(dict.fromkeys(of_token)) == list(range(8)) and of_token == sorted(of_token)
+
+
 def test_a_question_longer_than_half_of_the_positions_is_cut_and_counted(tmp_path):
     predictor = Predictor(open_reader(tmp_path), device="cpu")
     path = AnswerPath(predictor, ["who saw the bird " * 20, "who"], ["a dog saw it"] * 2)
