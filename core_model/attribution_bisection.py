@@ -74,6 +74,7 @@ class Way:
     def _by_two_rules(self) -> tuple[np.ndarray, np.ndarray]:
         """What each token adds along each stretch, by splines and by Akima's curves."""
         from scipy.interpolate import Akima1DInterpolator, CubicHermiteSpline, CubicSpline
+        from scipy.special import expit
 
         nodes, weights = np.polynomial.legendre.leggauss(NODES)
         lengths = np.diff(self.shares)[:, None]
@@ -84,7 +85,7 @@ class Way:
             of_odds = scores * (1 - scores)
             slopes = slopes / of_odds[:, None]
             odds = CubicHermiteSpline(self.shares, np.log(scores / (1 - scores)), slopes.sum(axis=1))(between)
-            counts = counts / (2 + np.exp(odds) + np.exp(-odds))  # p (1 - p)
+            counts = counts * expit(odds) * expit(-odds)  # p (1 - p)
         spline, akima = (
             np.einsum("sn,snt->st", counts, rule(self.shares, slopes)(between))
             for rule in (CubicSpline, Akima1DInterpolator)
