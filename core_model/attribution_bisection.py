@@ -17,7 +17,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from functools import cached_property
+from functools import cache, cached_property
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -76,7 +76,7 @@ class Way:
         from scipy.interpolate import Akima1DInterpolator, CubicHermiteSpline, CubicSpline
         from scipy.special import expit
 
-        nodes, weights = np.polynomial.legendre.leggauss(NODES)
+        nodes, weights = _nodes()
         lengths = np.diff(self.shares)[:, None]
         between, counts = self.shares[:-1, None] + lengths * (nodes + 1) / 2, lengths * weights / 2
         slopes = self.slopes
@@ -102,6 +102,11 @@ class Way:
             np.concatenate([self.slopes, slopes])[order],
             self.of,
         )
+
+
+@cache
+def _nodes() -> tuple[np.ndarray, np.ndarray]:
+    return np.polynomial.legendre.leggauss(NODES)
 
 
 def halved_where_in_doubt(
