@@ -9,14 +9,13 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from audit.commands.arguments import print_json
-from audit.commands.explain_parts import mark_as_object, print_end, print_words, were_cut, words_as_objects
+from audit.commands.explain_parts import mark_as_object, print_end, print_words, were_cut, words_as_objects, write_page
 
 if TYPE_CHECKING:
     from audit.commands.explain_parts import Drawn
     from audit.concerns.explainability.marks import Mark
     from core_model.attribution_answers import Answered
     from core_model.checkpoint import Checkpoint
-    from reports.record import Figure
 
 
 def show_answers(
@@ -45,39 +44,20 @@ def show_answers(
     found = explain_path(path, method=method)
     cut = were_cut([one.whole for one in found], questions, contexts)
     if out is not None:
+        from audit.concerns.explainability.writing_pictures import span_picture
         from core_model.attention_maps import attention_of
 
         maps = attention.of(attention_of(path)) if attention.wanted else [[] for _ in found]
-        _write_page(found, cut, opened.name, maps, mark, out)
+        write_page(
+            found, name=opened.name, kind="span", picture=span_picture, maps=maps, tolerance=_tolerance(), cut=cut,
+            mark=mark, out=out,
+        )  # fmt: skip
     if as_json:
         print_json(as_object(found, cut, opened, mark=mark, out=out))
     else:
         print_in_terminal(found, cut)
         print_end(mark, out)
     return 0
-
-
-def _write_page(
-    found: Sequence[Answered],
-    cut: Sequence[bool],
-    name: str,
-    maps: Sequence[Sequence[Figure]],
-    mark: Mark | None,
-    out: Path,
-) -> None:
-    from audit.concerns.explainability.heat_map import heat_map_html
-    from audit.concerns.explainability.writing_pictures import span_picture
-    from core_model.files import write_atomically
-
-    pictures = [
-        [*([picture] if (picture := span_picture(one, name=f"text-{place}")) else []), *own]
-        for place, (one, own) in enumerate(zip(found, maps, strict=True), start=1)
-    ]
-    page = heat_map_html(
-        [one.whole for one in found], name=name, answers=[one.answer.text for one in found], kind="span",
-        figures=pictures, tolerance=_tolerance(), cut=cut, mark=mark,
-    )  # fmt: skip
-    write_atomically(out, page)
 
 
 def _tolerance() -> float:

@@ -9,12 +9,16 @@ from typing import TYPE_CHECKING, Any
 import click
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Callable, Sequence
 
+    from audit.concerns.explainability.heat_map import Kind
     from audit.concerns.explainability.marks import Mark
     from core_model.attention_maps import AttentionMap
     from core_model.attribution import Attribution
+    from core_model.attribution_answers import Answered
+    from core_model.attribution_writing import Written
     from reports.record import Figure
+
 
 BAR = 20  # characters of the longest bar
 
@@ -42,6 +46,23 @@ def were_cut(found: Sequence[Attribution], texts: Sequence[str], pairs: Sequence
         one.worded.text != text or (other is not None and one.worded.pair != other)
         for one, text, other in zip(found, texts, others, strict=True)
     ]
+
+
+def write_page(
+    found: Sequence[Answered] | Sequence[Written], *, name: str, kind: Kind, picture: Callable[..., Figure | None],
+    maps: Sequence[Sequence[Figure]], tolerance: float, cut: Sequence[bool], mark: Mark | None, out: Path,
+) -> None:  # fmt: skip
+    """The page of explained answers: each with its heat map, its own picture and its attention."""
+    from audit.concerns.explainability.heat_map import heat_map_html
+    from core_model.files import write_atomically
+
+    drawn = [picture(one, name=f"text-{place}") for place, one in enumerate(found, start=1)]
+    pictures = [[*([one] if one else []), *own] for one, own in zip(drawn, maps, strict=True)]
+    page = heat_map_html(
+        [one.whole for one in found], name=name, answers=[one.answer.text for one in found], kind=kind,
+        figures=pictures, tolerance=tolerance, cut=cut, mark=mark,
+    )  # fmt: skip
+    write_atomically(out, page)
 
 
 def print_words(one: Attribution, tolerance: float | None = None, *, cut: bool) -> None:

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from audit.commands.arguments import print_json
-from audit.commands.explain_parts import mark_as_object, print_end, print_words, were_cut, words_as_objects
+from audit.commands.explain_parts import mark_as_object, print_end, print_words, were_cut, words_as_objects, write_page
 
 if TYPE_CHECKING:
     from audit.commands.explain_parts import Drawn
@@ -54,13 +54,18 @@ def show_writing(
         answers = written_answers(predictor, texts, max_new_tokens=max_new_tokens or _limit(opened))
     found = explain_writing(predictor, texts, answers, method=method)
     if out is not None:
+        from audit.concerns.explainability.writing_pictures import token_picture
+
         maps: list[list[Figure]] = [[] for _ in found]
         if attention.wanted:
             from core_model.attention_writing import attention_of_writing
             from core_model.attribution_writing_path import WritingPath
 
             maps = attention.of(attention_of_writing(WritingPath(predictor, texts, answers)))
-        _write_page(found, texts, opened.name, maps, mark, out)
+        write_page(
+            found, name=opened.name, kind="writing", picture=token_picture, maps=maps, tolerance=_tolerance(found),
+            cut=_cut(found, texts), mark=mark, out=out,
+        )  # fmt: skip
     if as_json:
         print_json(as_object(found, texts, opened, given=bool(targets), mark=mark, out=out))
     else:
@@ -72,29 +77,6 @@ def show_writing(
 def _limit(opened: Checkpoint) -> int:
     """Half of a small model's positions stay for the prompt."""
     return max(1, min(NEW_TOKENS, opened.max_length // 2))
-
-
-def _write_page(
-    found: Sequence[Written],
-    texts: Sequence[str],
-    name: str,
-    maps: Sequence[Sequence[Figure]],
-    mark: Mark | None,
-    out: Path,
-) -> None:
-    from audit.concerns.explainability.heat_map import heat_map_html
-    from audit.concerns.explainability.writing_pictures import token_picture
-    from core_model.files import write_atomically
-
-    pictures = [
-        [*([picture] if (picture := token_picture(one, name=f"text-{place}")) else []), *own]
-        for place, (one, own) in enumerate(zip(found, maps, strict=True), start=1)
-    ]
-    page = heat_map_html(
-        [one.whole for one in found], name=name, answers=[one.answer.text for one in found], kind="writing",
-        figures=pictures, tolerance=_tolerance(found), cut=_cut(found, texts), mark=mark,
-    )  # fmt: skip
-    write_atomically(out, page)
 
 
 def _cut(found: Sequence[Written], texts: Sequence[str]) -> list[bool]:
