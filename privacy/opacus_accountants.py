@@ -47,10 +47,9 @@ def accountants() -> Accountants:
         try:
             return _found()
         finally:
-            for name in [name for name in sys.modules if name == "opacus" or name.startswith("opacus.")]:
+            imported = {name for name in sys.modules if name.startswith("opacus.")}
+            for name in imported | {module.__name__ for module in made}:
                 del sys.modules[name]
-            for module in made[3:]:
-                del sys.modules[module.__name__]
 
 
 def _stand_in(name: str, **holds: Any) -> ModuleType:

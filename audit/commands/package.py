@@ -40,6 +40,7 @@ def package(checkpoint: str, licence: str | None, audit_file: Path | None, out: 
     Examples:
       aboveboard package ./classifier --licence apache-2.0 --audit audit-out/audit.json --out ./to-share
     """  # fmt: skip
+    from audit.own_record import own_record
     from audit.package_card import card_of
     from core_model.checkpoint import open_checkpoint
     from core_model.errors import OutputUnwritable
@@ -56,7 +57,7 @@ def package(checkpoint: str, licence: str | None, audit_file: Path | None, out: 
     if out.is_dir() and any(out.iterdir()) and not (out / "SHA256SUMS").exists():
         raise OutputUnwritable(f"{out} holds files that are not of this command", mend="name another folder with --out")
     name = _licence(opened, licence)
-    record = None if audit_file is None else _record(audit_file, opened)
+    record = None if audit_file is None else own_record(audit_file, opened)
     contents = choose_files(opened)
     with replace_folder(out) as folder:
         removed = copy_files(opened, contents, folder)
@@ -113,21 +114,3 @@ def _licence(checkpoint: Checkpoint, asked: str | None) -> str:
             mend=f"--licence {own}, or correct the checkpoint's card where you may",
         )
     return name.lower()
-
-
-def _record(file: Path, checkpoint: Checkpoint) -> Record:
-    """The record of an audit of this checkpoint.
-
-    Raises: OptionUnfit when it is of another.
-    """
-    from core_model.errors import OptionUnfit
-    from reports.reading import read_record
-
-    record = read_record(file)
-    if record.subject.sha256 != checkpoint.sha256:
-        raise OptionUnfit(
-            f"{file} is of {record.subject.name} ({record.subject.sha256[:12]}), not of {checkpoint.name} "
-            f"({checkpoint.sha256[:12]})",
-            mend=f"aboveboard audit {checkpoint.location} --data FILE, and its audit.json",
-        )
-    return record

@@ -2,14 +2,12 @@
 
 from __future__ import annotations
 
-import shlex
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from core_model.errors import OptionUnfit
+from audit.own_record import own_record
 from reports.numbers import number
-from reports.reading import read_record
 
 if TYPE_CHECKING:
     from core_model.checkpoint import Checkpoint
@@ -36,16 +34,9 @@ class Mark:
 def mark_from(path: Path, checkpoint: Checkpoint, method: str) -> Mark:
     """What the record at `path` says of a method.
 
-    Raises: as `reports.reading.read_record`; OptionUnfit when the record is of another checkpoint.
+    Raises: as `own_record`.
     """
-    record = read_record(path)
-    if record.subject.sha256 != checkpoint.sha256:
-        raise OptionUnfit(
-            f"{path} is a record of another checkpoint ({record.subject.name}, sha256 {record.subject.sha256[:12]}); "
-            f"{checkpoint.name} has sha256 {checkpoint.sha256[:12]}",
-            mend=f"aboveboard audit {shlex.quote(str(checkpoint.path))} --data DATA --only explainability",
-        )
-    return mark_of(record, method)
+    return mark_of(own_record(path, checkpoint, only="explainability"), method)
 
 
 def mark_of(record: Record, method: str) -> Mark:
