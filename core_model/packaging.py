@@ -10,14 +10,14 @@ from __future__ import annotations
 import json
 import re
 import shutil
-from collections.abc import Iterator
-from dataclasses import dataclass
+from collections.abc import Iterator, Mapping, Set
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from core_model.checkpoint_files import CONFIGURATION_FILES, PICKLES, TOKENIZER_FILES, checked, read_json
 from core_model.data_hash import hash_file
-from core_model.errors import CheckpointUnsafe, OptionUnfit
+from core_model.errors import BadInput, CheckpointUnsafe, OptionUnfit
 from core_model.files import write_atomically
 from core_model.model_card import LICENCE_FILES
 from core_model.secret_scan import find_secrets
@@ -27,7 +27,8 @@ if TYPE_CHECKING:
     from core_model.checkpoint import Checkpoint
 
 RECORDS = ("training_record.json", "privacy.json", "federated_record.json", "compression.json", "calibration.json")
-LEFT_OUT = ("compression.html", "SHA256SUMS")  # pages of ours, and sums of other files
+SIGNATURES = ("audit.sig", "model.sig")
+LEFT_OUT = ("compression.html", "SHA256SUMS", *SIGNATURES)  # pages of ours; sums and signatures of other files
 # Files that list words, "password" and "secret" among them.
 VOCABULARIES = frozenset(TOKENIZER_FILES) - {"tokenizer_config.json", "special_tokens_map.json", "chat_template.jinja"}
 UNFINISHED = ".training_state"
@@ -41,13 +42,13 @@ class Contents:
 
     Attributes:
         files: names that are copied byte by byte; records: those that are copied with paths taken out.
-        left_out: names that stay behind; removed: how many paths and addresses were taken out of the records.
+        left_out: names that stay behind; refused: why there can be no package, by the name of the file.
     """
 
     files: tuple[str, ...]
     records: tuple[str, ...]
     left_out: tuple[str, ...]
-    removed: int = 0
+    refused: Mapping[str, BadInput] = field(default_factory=dict)
 
 
 def choose_files(checkpoint: Checkpoint) -> Contents:
@@ -56,29 +57,50 @@ def choose_files(checkpoint: Checkpoint) -> Contents:
     Raises: CheckpointUnsafe for a link out of the folder or a pickle; OptionUnfit for a file that does not belong to a
         checkpoint, or a training that is not done.
     """
+    contents = sort_files(checkpoint)
+    for letter in contents.refused.values():
+        raise letter
+    return contents
+
+
+def sort_files(checkpoint: Checkpoint) -> Contents:
+    """Each file of a checkpoint's folder in its place: copied, left out, or refused with the letter that says why."""
     expected = {*checkpoint.files, *CONFIGURATION_FILES, *TOKENIZER_FILES, *LICENCE_FILES}
     files, records, left_out = [], [], []
+    refused: dict[str, BadInput] = {}
     for name in _names(checkpoint.path):
-        if name.split("/")[0] == UNFINISHED:
-            raise OptionUnfit(f"{checkpoint.path} holds an interrupted training run", mend="finish it with --resume")
-        checked(checkpoint.path, name)
-        if Path(name).suffix.lower() in PICKLES:
-            raise CheckpointUnsafe(
-                f"{checkpoint.path / name} is a pickle: whoever opens it may run what stands in it",
-                mend="remove it; the safetensors hold the weights",
-            )
-        if name in RECORDS:
+        if (letter := _refusal(checkpoint.path, name, expected)) is not None:
+            refused[name] = letter
+        elif name in RECORDS:
             records.append(name)
-        elif name in LEFT_OUT or name.split("/")[0] == ADAPTER_FOLDER:  # adapters are in the weights already
-            left_out.append(name)
         elif name in expected:
             files.append(name)
         elif name != "README.md":
-            raise OptionUnfit(
-                f"{checkpoint.path / name} does not belong to a checkpoint, and would be shared with it",
-                mend=f"move it away: mv {checkpoint.path / name} ELSEWHERE",
-            )
-    return Contents(tuple(files), tuple(records), tuple(left_out))
+            left_out.append(name)
+    return Contents(tuple(files), tuple(records), tuple(left_out), refused)
+
+
+def _refusal(folder: Path, name: str, expected: Set[str]) -> BadInput | None:
+    """Why a folder with this file in it cannot be packaged; None where the file stands in no way."""
+    if name.split("/")[0] == UNFINISHED:
+        return OptionUnfit(f"{folder} holds an interrupted training run", mend="finish it with --resume")
+    try:
+        checked(folder, name)
+    except BadInput as error:
+        return error
+    if Path(name).suffix.lower() in PICKLES:
+        return CheckpointUnsafe(
+            f"{folder / name} is a pickle: whoever opens it may run what stands in it",
+            mend="remove it; the safetensors hold the weights",
+        )
+    # Adapters are in the weights already, and the card is written anew.
+    known = {*expected, *RECORDS, *LEFT_OUT, "README.md"}
+    if name in known or name.split("/")[0] == ADAPTER_FOLDER:
+        return None
+    return OptionUnfit(
+        f"{folder / name} does not belong to a checkpoint, and would be shared with it",
+        mend=f"move it away: mv {folder / name} ELSEWHERE",
+    )
 
 
 def _names(folder: Path) -> Iterator[str]:
