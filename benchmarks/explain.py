@@ -3,7 +3,7 @@
     python -m benchmarks.explain --checkpoint demo/minilm-redditbias --data demo/data/test.jsonl [--rows 40] [--json]
 
 Peer: Captum's LayerIntegratedGradients at its defaults, 50 Gauss-Legendre nodes, one text at a time without padding, as
-its tutorials call it. Ours: all rows of a turn at once, points where the model turns, until the doubts are below 0.02.
+its tutorials call it. Ours: all rows of a turn at once, points where the model turns, until the doubt is below 0.02.
 Both explain the probability of the predicted class over the padding baseline. CPU time of one thread; peers take turns
 row block by row block, so that a busy machine slows both.
 

@@ -1,9 +1,10 @@
 """Integrated gradients with as few gradients as the way allows: points where the model turns, none where it is calm.
 
 A confident model goes from one answer to the other within a thousandth of the way, and hardly moves elsewhere. So the
-way begins with a few even points, and a stretch between two of them is halved while it is in doubt. Two things are
-known of every stretch: what its gradients must sum to (the change of the score along it, completeness), and how far two
-rules for every single word are apart. No point is ever asked again: curves go through all of them.
+way begins with a few even points, and while it is in doubt, the stretch most in doubt is halved. Two things are known
+of every stretch: what its gradients must sum to (the change of the score along it, completeness), and how far two rules
+for every single word are apart. Stretches err to either side, so that their doubts add as the root of their squares;
+half as much again keeps it above the error. No point is ever asked again: curves go through all of them.
 
 A probability bends where its log-odds still go straight on: its slope is theirs times p (1 - p). So it is the log-odds
 that curves are laid through, and p (1 - p) is multiplied in between the points, too.
@@ -29,7 +30,7 @@ if TYPE_CHECKING:
 FIRST = 5  # even points to begin with, both ends among them
 MOST_STEPS = 400  # gradients of one text
 SMALLEST = 2.0**-20  # share of the way; a float32 cannot tell the ends of a much shorter stretch apart
-OF_A_WORD = 0.5  # what two rules differ by counts half; `benchmarks.explain` shows the error that this leaves
+OVER_THE_ROOT = 1.5  # of the sum of squared doubts; `benchmarks.explain` shows the error that this leaves
 LEAST = 1e-7  # of 1 - p: a float32 knows no less
 NODES = 16  # between two points, where curves are cheap and the model is not asked
 
@@ -67,8 +68,21 @@ class Way:
             of_words: (tokens, words) 1 where the token belongs to the word.
         """
         parts, others = self._by_two_rules
-        missed = np.abs(np.diff(self.scores) - parts.sum(axis=1))
-        return np.asarray(missed + OF_A_WORD * np.abs((parts - others) @ of_words).max(axis=1, initial=0.0))
+        return np.asarray(np.abs(self._missed) + np.abs((parts - others) @ of_words).max(axis=1, initial=0.0))
+
+    def doubt(self, of_words: np.ndarray) -> float:
+        """How far the whole way may be from the truth, in units of the score; never less than its completeness error.
+
+        Args:
+            of_words: as of `doubts`.
+        """
+        by_root = OVER_THE_ROOT * float(np.linalg.norm(self.doubts(of_words)))
+        return max(by_root, abs(float(self._missed.sum())))
+
+    @property
+    def _missed(self) -> np.ndarray:
+        """What each stretch's parts lack of the change of the score along it, (points - 1,)."""
+        return np.asarray(np.diff(self.scores) - self.parts.sum(axis=1))
 
     @cached_property
     def _by_two_rules(self) -> tuple[np.ndarray, np.ndarray]:
@@ -117,7 +131,7 @@ def halved_where_in_doubt(
     noise: Sequence[np.ndarray] | None = None,
     most: int = MOST_STEPS,
 ) -> list[Way]:
-    """The way of each text, halved until the doubts of its stretches sum to the tolerance, or `most` points are spent.
+    """The way of each text, halved until its doubt is within the tolerance, or `most` points are spent.
 
     All texts go on side by side, so that their points share batches.
 
@@ -141,18 +155,14 @@ def halved_where_in_doubt(
             some = slice(end - len(more), end)
             known, found = ways[row], (more, scores[some], np.stack(slopes[some]))
             ways[row] = Way(*found, path.of) if known is None else known.with_points(*found)
-        wanted = {row: more for row in wanted if len(more := _more(ways[row], of_words[row], tolerance[row], most))}
+        wanted = {row: more for row in wanted if len(more := _next(ways[row], of_words[row], tolerance[row], most))}
     return [way for way in ways if way is not None]
 
 
-def _more(way: Way | None, of_words: np.ndarray, tolerance: float, most: int) -> np.ndarray:
-    """The middles of the stretches most in doubt; none where the way is good enough, or the points are spent."""
-    if way is None:
+def _next(way: Way | None, of_words: np.ndarray, tolerance: float, most: int) -> np.ndarray:
+    """The middle of the stretch most in doubt; none where the way is good enough, or the points are spent."""
+    if way is None or len(way.shares) >= most or way.doubt(of_words) <= tolerance:
         return np.zeros(0)
-    doubts = way.doubts(of_words)
-    if doubts.sum() <= tolerance:
-        return np.zeros(0)
-    doubts = np.where(np.diff(way.shares) > SMALLEST, doubts, 0.0)
-    chosen = (doubts > 0) & (doubts >= doubts.max() / 2)
-    middles = ((way.shares[1:] + way.shares[:-1]) / 2)[chosen]
-    return middles if len(way.shares) + len(middles) <= most else np.zeros(0)
+    doubts = np.where(np.diff(way.shares) > SMALLEST, way.doubts(of_words), 0.0)
+    worst = int(doubts.argmax())
+    return way.shares[worst : worst + 2].mean(keepdims=True) if doubts[worst] > 0 else np.zeros(0)

@@ -346,7 +346,7 @@ def notes_of(
         f"{len(found):,} of {len(subject.texts):,} rows were explained, drawn at random among those with two words or "
         f"more; {len(held)} of them were held to infidelity and sensitivity.",
         f"Integrated gradients took {np.mean(steps):.1f} gradients a row, {min(steps)} to {max(steps)}: more where the "
-        f"model turns, until the doubts were below {options.tolerance:g}.",
+        f"model turns, until the doubt was below {options.tolerance:g}.",
     ]
     missed = sum((a.completeness_error or 0.0) > options.tolerance for a in found)
     if missed:
