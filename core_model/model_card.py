@@ -64,8 +64,11 @@ def read_licence(folder: Path, card: str | None) -> str | None:
     if isinstance(named, str) and named.strip():
         return named.strip()[:100]
     path = next((path for name in LICENCE_FILES if (path := checked(folder, name))), None)
-    if path is None:
-        return None
+    return None if path is None else licence_of_file(path)
+
+
+def licence_of_file(path: Path) -> str:
+    """The licence that a text opens with, by its hub name; `see LICENSE` where the opening is none that is known."""
     with path.open("rb") as file:
         opening = " ".join(file.read(2_000).decode("utf-8", "replace").lower().replace(",", " ,").split())
     opening = opening.replace(" ,", ",")
