@@ -47,13 +47,13 @@ def judge_run(audits: Sequence[AuditResult], *, asked: Sequence[str] = (), polic
             than it lets through fail the run. What is waived neither fails the run nor lets it pass.
     """
     limited = [m for a in audits for m in a.metrics if m.limit is not None and m.value is not None and m.interval]
-    alone = {id(m): _p_value(m) for m in limited}
-    adjusted = dict(zip(alone, holm(list(alone.values())), strict=True)) if limited else {}
+    by_itself = {id(m): _p_value(m) for m in limited}
+    adjusted = dict(zip(by_itself, holm(list(by_itself.values())), strict=True)) if limited else {}
     judged = [
         a.model_copy(
             update={
                 "metrics": [
-                    m.model_copy(update={"p_value": alone[id(m)], "p_adjusted": float(adjusted[id(m)])})
+                    m.model_copy(update={"p_value": by_itself[id(m)], "p_adjusted": float(adjusted[id(m)])})
                     if id(m) in adjusted
                     else m
                     for m in a.metrics
@@ -74,12 +74,12 @@ def judge_run(audits: Sequence[AuditResult], *, asked: Sequence[str] = (), polic
         f"{len(holds)} of them stay broken after Holm's correction for looking {len(limited)} times."
     )
     multiplicity = Multiplicity(method="Holm 1979", compared=len(limited), explanation=explanation) if limited else None
+    alone = [m for m in broken if adjusted[id(m)] >= ALPHA]
+    only_alone = [f"{_limits(len(alone))} broken, but not after Holm's correction: {_names(alone)}"] if alone else []
     if holds or too_many_findings:
         lines = [f"{_limits(len(holds))} broken: {_names(holds)}"] if holds else []
-        return Judged(judged, "fail", "; ".join([*lines, *too_many_findings]), multiplicity)
-    reasons = list(missing(policy, audits))
-    if broken:
-        reasons.append(f"{_limits(len(broken))} broken, but not after Holm's correction: {_names(broken)}")
+        return Judged(judged, "fail", "; ".join([*lines, *only_alone, *too_many_findings]), multiplicity)
+    reasons = [*missing(policy, audits), *only_alone]
     if open_limits:
         reasons.append(f"{_limits(len(open_limits))} undecided: {_names(open_limits)}")
     if unmeasured:

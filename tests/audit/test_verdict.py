@@ -43,6 +43,15 @@ def test_a_limit_broken_among_many_only_by_chance_is_inconclusive():
     assert "not after Holm" in among_many.reason
 
 
+def test_a_failed_run_names_what_is_broken_only_by_its_own_interval_too():
+    """The list of what failed holds both: the sentence above it must not count fewer."""
+    judged = judge_run([result(0.3, 0.1 + 0.0501, *[0.01] * 19)])
+    surely, alone = judged.reason.split("; ")
+    assert judged.verdict == "fail"
+    assert surely == "1 limit is broken: gap_0"
+    assert alone == "1 limit is broken, but not after Holm's correction: gap_1"
+
+
 def test_twenty_limits_that_all_hold_exactly_fail_a_run_in_at_most_one_of_twenty():
     # Truth on the limit everywhere is the worst case that still holds it: 2.5% over the whole run is promised.
     random = np.random.default_rng(0)
