@@ -48,7 +48,7 @@ def load_model(checkpoint: Checkpoint, dtype: str) -> PreTrainedModel:
     }
     with quiet():
         try:
-            model, report = _build(loader, checkpoint.path, settings)
+            model, report = build(loader, checkpoint.path, settings)
         except Exception as error:  # transformers raises whatever its model code meets
             raise CheckpointDamaged(
                 f"{checkpoint.path}: {checkpoint.architecture} cannot be built from it: {_short(error)}",
@@ -69,7 +69,8 @@ def load_model(checkpoint: Checkpoint, dtype: str) -> PreTrainedModel:
     return model.eval()
 
 
-def _build(loader: Any, path: Path, settings: dict[str, Any]) -> tuple[Any, dict[str, Any]]:
+def build(loader: Any, path: Path, settings: dict[str, Any]) -> tuple[Any, dict[str, Any]]:
+    """What a loader's `from_pretrained` gives with an attention of our choice: the model, and its loading report."""
     # Named here, so that a kernel from a hub named in config.json is not fetched and run.
     try:
         built: tuple[Any, dict[str, Any]] = loader.from_pretrained(path, attn_implementation="sdpa", **settings)

@@ -147,7 +147,7 @@ def count_parameters(tensors: Iterable[Tensor]) -> int:
     total = 0
     for tensor in trained:
         if _may_be_tied(tensor) and shapes[tensor.dtype, tensor.shape] > 1:
-            content = _hash(tensor)
+            content = hash_tensor(tensor)
             if content in seen:
                 continue
             seen.add(content)
@@ -168,7 +168,8 @@ def _may_be_tied(tensor: Tensor) -> bool:
     return len(tensor.shape) == 2 and any(word in tensor.name for word in words)
 
 
-def _hash(tensor: Tensor) -> str:
+def hash_tensor(tensor: Tensor) -> str:
+    """The sha256 of a tensor's bytes, type and shape, read a megabyte at a time."""
     digest = hashlib.sha256(f"{tensor.dtype}{tensor.shape}".encode())
     with tensor.file.open("rb") as file:
         file.seek(tensor.start)
