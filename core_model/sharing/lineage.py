@@ -29,6 +29,7 @@ from core_model.sharing.weight_pairs import FEWEST, Pair, at, blocks, coarser, r
 SHUFFLES = 99
 PLACES = 4_096  # numbers of a matrix that the simulation looks at: chance moves a cosine of so many by 0.016
 ENOUGH = 0.5  # of the matrices
+SMALLEST_SIDE = 8  # of a matrix; with two rows (kinds of segments), the order of rows is no chance
 FIXED = re.compile(r"position|(^|\.)wpe\.|rotary|relative_attention|embed_positions")
 
 
@@ -133,7 +134,8 @@ def matrices_of(pairs: Sequence[Pair]) -> list[Pair]:
     return [
         pair
         for pair in pairs
-        if len(pair.ours.shape) == 2 and pair.size >= FEWEST and not FIXED.search(pair.name)
+        if len(pair.ours.shape) == 2 and min(pair.ours.shape) >= SMALLEST_SIDE and pair.size >= FEWEST
+        and not FIXED.search(pair.name)
     ]  # fmt: skip
 
 

@@ -100,6 +100,15 @@ def opened(bundle: bytes, *, public_key: Path, where: str) -> Signed:
     return Signed(key, files)
 
 
+def claimed(bundle: bytes, *, where: str) -> Signed:
+    """What a bundle says that it vouches for, and by which key; without the key, nothing of it is to be believed.
+
+    Raises: SignatureUnfit when it is of another format.
+    """
+    key, _, files = _read(bundle, where)
+    return Signed(key, files)
+
+
 def _hashes(files: Mapping[str, str], name: str) -> Any:
     """In the place of model-signing's hashing of a folder: the hashes that are known."""
     from model_signing._hashing.hashing import Digest  # the one class that its public modules take and do not export
