@@ -8,7 +8,7 @@ comments that silence a finding: whoever hid a secret could write one.
 from __future__ import annotations
 
 import re
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from itertools import islice
 from pathlib import Path
@@ -56,6 +56,17 @@ def find_secrets(path: Path, *, words: bool = True) -> Iterator[Secret]:
     """
     if path.suffix.lower() not in TEXT:
         return
+    bare = words and (path.suffix.lower() in SETTINGS or path.name.lower().startswith(".env"))
+    with path.open(encoding="utf-8", errors="replace") as file:
+        yield from secrets_in(enumerate(file, start=1), words=words, bare=bare)
+
+
+def secrets_in(lines: Iterable[tuple[int, str]], *, words: bool, bare: bool = False) -> Iterator[Secret]:
+    """Secrets in numbered texts, each told by its number.
+
+    Args:
+        words: as of `find_secrets`. bare: a value needs no quotation marks.
+    """
     from detect_secrets.settings import transient_settings
 
     settings = {
@@ -63,9 +74,8 @@ def find_secrets(path: Path, *, words: bool = True) -> Iterator[Secret]:
         "filters_used": [{"path": f"detect_secrets.filters.heuristic.{name}"} for name in FILTERS],
     }
     lines_at_once = 1 if words else BLOCK
-    bare = words and (path.suffix.lower() in SETTINGS or path.name.lower().startswith(".env"))
-    with transient_settings(settings), path.open(encoding="utf-8", errors="replace") as file:
-        numbered = enumerate(file, start=1)
+    numbered = iter(lines)
+    with transient_settings(settings):
         while block := list(islice(numbered, lines_at_once)):
             if lines_at_once == 1 or _kinds("".join(line for _, line in block)):
                 yield from (Secret(number, kind) for number, line in block for kind in _kinds(line, bare=bare))

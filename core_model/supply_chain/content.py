@@ -5,6 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from enum import StrEnum
 from io import SEEK_SET
+from pathlib import Path
 from typing import BinaryIO
 
 HEAD = 512  # bytes; a tar archive says that it is one at byte 257
@@ -56,12 +57,15 @@ class Item:
         name: path from the folder, `!member` for what is inside an archive.
         stream: can be read and sought; size: bytes.
         depth: how many archives it stands in.
+        path, root: where a file lies, and the folder that is looked at; None for what stands in an archive.
     """
 
     name: str
     stream: BinaryIO
     size: int
     depth: int = 0
+    path: Path | None = None
+    root: Path | None = None
 
     def read(self, count: int = LARGEST, *, at: int = 0) -> bytes:
         """At most `count` bytes from byte `at` on; none where a file that lies points to before or behind all files."""

@@ -90,8 +90,7 @@ def _link(folder: Path, path: Path, name: str) -> Issue | None:
             Kind.LINK, Level.MEDIUM, name, None, f"a link to nothing ({target})",
             "what it will open is decided by whoever makes that file", remove(name),
         )  # fmt: skip
-    blobs = folder.parent.parent / "blobs" if folder.parent.name == "snapshots" else folder
-    if real.is_relative_to(folder) or real.is_relative_to(blobs.resolve()):
+    if stays_inside(folder, real):
         return None if not real.is_dir() else Issue(
             Kind.LINK, Level.LOW, name, None, f"a link to another folder of this one ({target})",
             "copying it may copy the same files twice, or for ever", remove(name),
@@ -101,6 +100,12 @@ def _link(folder: Path, path: Path, name: str) -> Issue | None:
         "whoever copies, shares or serves the folder gives away or changes a file of this machine",
         f"cp --remove-destination SOURCE {for_shell(name)} if you know the file, else {remove(name)}",
     )  # fmt: skip
+
+
+def stays_inside(folder: Path, real: Path) -> bool:
+    """Whether a file is of this folder, or of the cache that the hub's links lead to."""
+    blobs = folder.parent.parent / "blobs" if folder.parent.name == "snapshots" else folder
+    return real.is_relative_to(folder) or real.is_relative_to(blobs.resolve())
 
 
 def open_regular(path: Path) -> BinaryIO:

@@ -28,6 +28,7 @@ class Kind(StrEnum):
     PICKLE = "pickle"
     REMOTE_CODE = "remote-code"
     TEMPLATE = "template"
+    GRAPH = "graph"
     ARCHIVE = "archive"
     LINK = "link"
     SPECIAL_FILE = "special-file"
@@ -35,6 +36,7 @@ class Kind(StrEnum):
     WEIGHTS = "weights"
     EXECUTABLE = "executable"
     SECRET = "secret"  # noqa: S105 - the kind's name
+    ADDRESS = "address"
     NOT_LOOKED_INTO = "not-looked-into"
 
 

@@ -12,7 +12,16 @@ from pathlib import Path, PurePosixPath
 from core_model.errors import CheckpointMissing
 from core_model.secret_scan import INSTALL as INSTALL_SECRETS
 from core_model.secret_scan import TEXT
-from core_model.supply_chain import archives, compressed, executables, gguf, pickles, remote_code, templates
+from core_model.supply_chain import (
+    archives,
+    compressed,
+    executables,
+    gguf,
+    onnx_files,
+    pickles,
+    remote_code,
+    templates,
+)
 from core_model.supply_chain.content import LARGEST, Content, Item, content_of
 from core_model.supply_chain.folder import Entry, open_regular, walk
 from core_model.supply_chain.issues import Issue, Kind, Level, remove
@@ -68,7 +77,7 @@ def scan_folder(folder: str | Path) -> Scan:
     entries = [entry for entry in found if isinstance(entry, Entry)]
     issues = [issue for issue in found if isinstance(issue, Issue)]
     for entry in entries:
-        issues += _scan_file(entry)
+        issues += _scan_file(entry, path)
     issues += executables.scan_modes([(entry.name, entry.mode) for entry in entries])
     texts = [entry for entry in entries if _is_text(entry)]
     search = find_spec("detect_secrets") is not None
@@ -89,11 +98,11 @@ def _is_text(entry: Entry) -> bool:
     return 0 < entry.size <= LARGEST and PurePosixPath(entry.name.lower()).suffix in TEXT
 
 
-def _scan_file(entry: Entry) -> Iterator[Issue]:
+def _scan_file(entry: Entry, root: Path) -> Iterator[Issue]:
     """All issues of one file; that looking at it fails is one, too, and keeps no other file from being looked at."""
     try:
         with open_regular(entry.path) as stream:
-            item = Item(entry.name, stream, entry.size)
+            item = Item(entry.name, stream, entry.size, path=entry.path, root=root)
             yield from _look(item)
             yield from _by_name(item)
         if entry.name.lower().endswith(".safetensors") and (issue := scan_safetensors(entry.path, entry.name)):
@@ -137,6 +146,8 @@ def _look(item: Item) -> Iterator[Issue]:
             yield from gguf.scan_gguf(item)
         case Content.PICKLE | Content.OTHER:
             yield from pickles.scan_pickle(item)
+    if onnx_files.is_onnx(item, content):
+        yield from _inside(item, onnx_files.scan_onnx(item))
     if content is not Content.ZIP and item.size and _ends_as_zip(item):
         yield Issue(
             Kind.ARCHIVE, Level.MEDIUM, item.name, None, f"it begins as {content} and ends as a zip archive",

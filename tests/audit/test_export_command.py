@@ -89,6 +89,12 @@ def test_nothing_of_this_machine_stands_in_the_graph(exported):
     assert b"site-packages" not in content and str(Path.cwd()).encode() not in content
 
 
+def test_what_it_writes_is_clean_to_the_scan(exported):
+    from core_model.supply_chain import scan_folder
+
+    assert scan_folder(exported).issues == ()
+
+
 @pytest.fixture
 def traced(exported, monkeypatch):
     """Tracing takes seconds: the graph that was traced already, written once more."""
