@@ -15,6 +15,8 @@ if TYPE_CHECKING:
 
 PLACES = 2  # a card's front matter, and a licence file
 NO_PARTS = "neither card nor record says under which licence its base or its training rows are"
+NO_OWN = "the checkpoint itself names no licence"
+NO_RULE = "no clear rule for these licences is kept here"
 SOURCE = "https://spdx.org/licenses; section numbers of the licences' own texts stand in the finding"
 
 
@@ -51,7 +53,7 @@ def licence_part(checkpoint: Checkpoint, limit: Limit, *, base: Named | None, ch
             metric(
                 "licence_conflicts",
                 counted(len(conflicts), len(judged)) if judged
-                else none if not pairs else Estimate.absent("no clear rule for these licences is kept here"),
+                else none if not pairs else Estimate.absent(NO_OWN if own is None else NO_RULE),
                 unit="licences", better="lower", limit=limit if judged else None, source=SOURCE,
                 definition="Licences of what it was made of whose own text forbids what its licence grants; only "
                 "clear rules are kept, and n counts the licences that one was kept for.",
