@@ -10,15 +10,17 @@ from __future__ import annotations
 from collections import defaultdict
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
+from typing import TypeVar
 
 from core_model.supply_chain.content import LARGEST, Item
 
 VARINT, FIXED64, BYTES, FIXED32 = 0, 1, 2, 5
 NUMBER, TEXT, BLOB = "number", "text", "bytes"  # leaves of a schema; everything else in it names a message
 DEEPEST = 100  # messages in messages: protobuf's own readers go no deeper
-MOST_FIELDS = 2_000_000
+MOST_FIELDS = 1_000_000
 HEAD, BLOCK = 20, 4096  # bytes: a tag and a length at their longest; what is read at once
 
+T = TypeVar("T")
 Schema = Mapping[str, Mapping[int, str]]
 
 
@@ -37,6 +39,17 @@ class Field:
     def signed(self) -> int:
         """The value of an int64."""
         return self.value - 2**64 if self.value >= 2**63 else self.value
+
+
+class Lists(dict[int, list[T]]):
+    """Lists by number; one that is not there is empty, and asking makes none: there may be a million."""
+
+    def __missing__(self, number: int) -> list[T]:
+        return []
+
+    def add(self, number: int, one: T) -> None:
+        """Append to the list of a number."""
+        self.setdefault(number, []).append(one)
 
 
 class Malformed(ValueError):
@@ -59,8 +72,8 @@ class Message:
     end: int
     parent: Message | None = None
     whole: bool = True
-    leaves: dict[int, list[Field]] = field(default_factory=lambda: defaultdict(list))
-    messages: dict[int, list[Message]] = field(default_factory=lambda: defaultdict(list))
+    leaves: Lists[Field] = field(default_factory=Lists)
+    messages: Lists[Message] = field(default_factory=Lists)
 
     def above(self, kind: str) -> Message | None:
         """The nearest message of a kind that this one stands in."""
@@ -158,7 +171,7 @@ class Wire:
 
         def enter(one: Field, what: str) -> None:
             inner.append(Message(what, one.start, one.end, message))
-            message.messages[one.number].append(inner[-1])
+            message.messages.add(one.number, inner[-1])
 
         try:
             for one in self.fields(message.start, message.end):
@@ -168,7 +181,7 @@ class Wire:
                 elif what is None or what in schema or (what in (TEXT, BLOB) and one.wire != BYTES):
                     tree.unknown.append(one)
                 else:
-                    message.leaves[one.number].append(one)
+                    message.leaves.add(one.number, one)
         except Malformed as problem:
             message.whole = False
             tree.problems.append(problem)

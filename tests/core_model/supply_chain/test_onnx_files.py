@@ -327,3 +327,13 @@ def test_a_library_beside_a_graph_is_a_program(tmp_path, name, head):
     (tmp_path / name).write_bytes(head)
     [issue] = found(tmp_path, model())
     assert (issue.file, issue.kind, issue.level) == (name, "executable", Level.HIGH)
+
+
+def test_changed_bytes_never_stop_the_scan(tmp_path):
+    inner = node("If", inputs=["c"], then_branch=graph(node("Thing", "some.body")))
+    made = model(inner, tensors=[tensor(), tensor(location="w.data")], functions=[function("Plain", node())])
+    whole, random = bytearray(made.SerializeToString()), np.random.default_rng(5)
+    for _ in range(300):
+        changed = bytearray(whole)
+        changed[int(random.integers(len(whole)))] = int(random.integers(256))
+        assert not any("looking at it failed" in issue.what for issue in found(tmp_path, bytes(changed)))
