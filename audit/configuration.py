@@ -43,6 +43,11 @@ class Configuration(BaseModel):
     max_new_tokens: int | None = Field(
         None, ge=1, description="tokens written at most; unset: what the checkpoint says"
     )
+    smoothing_keep: float | None = Field(
+        None, gt=0, le=1, description="share of the words in a look of the smoothed classifier; unset: not smoothed"
+    )
+    smoothing_looks: int | None = Field(None, ge=1, description="looks that vote for each answer; unset: 25")
+    smoothing_mask: str | None = Field(None, description="in the place of a hidden word; unset: it is left out")
     group_columns: tuple[str, ...] = ()
     encoding: str | None = Field(None, description="how the data file is encoded, where it is not UTF-8")
     reference: str | None = Field(None, description="another checkpoint to hold this one against")

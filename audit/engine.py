@@ -24,6 +24,7 @@ from audit.outcomes import Outcomes, refuse_unfit
 from audit.plugin import Evidence, Need, Options, Plugin
 from audit.policy import Policy
 from audit.registry import Registry
+from audit.smoothing_choice import smoothing_flags
 from audit.subject import Subject
 from audit.verdict import judge_run
 from core_model.errors import OutputUnwritable
@@ -135,7 +136,7 @@ class Engine:
         try:
             with self.meter() as energy:
                 evidence = plugin.run(subject.narrowed(plugin), self.options[plugin.id], self._random(plugin))
-            result, elsewhere = self._measured(plugin, evidence), evidence.forward_passes
+            result, elsewhere = self._measured(plugin, evidence, subject), evidence.forward_passes
             refuse_unfit(evidence.outcomes, keys={line.key for line in evidence.metrics}, rows=subject.data.rows)
             self.keep(evidence.tables)
             self.note(plugin.id, evidence.outcomes)
@@ -156,8 +157,9 @@ class Engine:
         )
         return result.model_copy(update={"cost": cost})
 
-    def _measured(self, plugin: Plugin, evidence: Evidence) -> AuditResult:
-        settings = {**self._plain(plugin), **evidence.settings, "seed": self.seed}
+    def _measured(self, plugin: Plugin, evidence: Evidence, subject: Subject) -> AuditResult:
+        wrapper = {"smoothing": " ".join(flags)} if (flags := smoothing_flags(subject.smoothing)) else {}
+        settings = {**self._plain(plugin), **evidence.settings, **wrapper, "seed": self.seed}
         result = AuditResult(
             **self._about(plugin),
             status=Status.MEASURED,
@@ -255,6 +257,8 @@ def _why_unread(missing: Sequence[Need], subject: Subject) -> str:
     """What a reader would wonder at: the file that is needed lies there."""
     from federated.record import NAME
 
+    if Need.FEDERATED_RECORD in missing and subject.smoothing is not None:
+        return "; it tells of the model, and the smoothed classifier is asked here: leave --smoothing-keep out"
     if Need.FEDERATED_RECORD in missing and (subject.checkpoint.path / NAME).is_file():
         return f"; the {NAME} that lies there cannot be read, or is of other weights than these"
     return ""
@@ -262,6 +266,8 @@ def _why_unread(missing: Sequence[Need], subject: Subject) -> str:
 
 def same_frame(a: Record, b: Record) -> bool:
     """Whether two records are of the same tool, subject, data, environment and policy, so that results carry over."""
+    if a.subject.smoothing != b.subject.smoothing:
+        return False
     return all(
         getattr(a, part) == getattr(b, part) for part in ("tool", "environment", "generation", "policy", "claims")
     ) and all(_sha(getattr(a, part)) == _sha(getattr(b, part)) for part in ("subject", "data", "training_data"))

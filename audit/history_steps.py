@@ -134,6 +134,8 @@ def _settings(a: Record, b: Record) -> Iterator[str]:
             yield f"{field}: {new} instead of {old}"
     if a.generation != b.generation:
         yield "texts were written in another way (beams, longest text)"
+    if a.subject.smoothing != b.subject.smoothing:
+        yield "smoothed in another way, or on one side alone (share of the words, looks, mask)"
     if a.data.sha256 != b.data.sha256:
         yield f"data: {b.data.name} ({b.data.sha256[:12]}) instead of {a.data.name} ({a.data.sha256[:12]})"
     if (a.training_data and a.training_data.sha256) != (b.training_data and b.training_data.sha256):

@@ -5,6 +5,7 @@ from __future__ import annotations
 import shlex
 from typing import TYPE_CHECKING
 
+from audit.smoothing_choice import smoothing_flags
 from core_model.data_columns import roles_of
 
 if TYPE_CHECKING:
@@ -46,4 +47,4 @@ def audit_command(subject: Subject, *more: str, data: str = "TEST_FILE") -> str:
     how = subject.generation
     beams = [f"--beams {how.beams}"] if how.beams > 1 else []
     start = f"aboveboard audit CHECKPOINT --data {data} --task {subject.task} {column_flags(subject)}"
-    return " ".join([start, *groups, *beams, *more])
+    return " ".join([start, *groups, *beams, *smoothing_flags(subject.smoothing), *more])

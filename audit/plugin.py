@@ -128,6 +128,9 @@ class Evidence:
     outcomes: Outcomes = field(default_factory=dict)
 
 
+PARTS_OF_TEXTS = "parts of texts"  # of a plan: looks at parts already, of which a smoothed classifier takes no more
+
+
 @dataclass(frozen=True)
 class Size:
     """How large a planned run is: what `forward_passes` of a plug-in may count with.
@@ -136,6 +139,7 @@ class Size:
         group_columns: of the data.
         folder: of the checkpoint, where what lies beside it is asked too.
         reference: whether a reference checkpoint is at hand.
+        gradients: whether the model gives any.
     """
 
     rows: int
@@ -145,6 +149,7 @@ class Size:
     group_columns: tuple[str, ...] = ()
     folder: Path | None = None
     reference: bool = False
+    gradients: bool = True
 
 
 Run = Callable[["Subject", Any, "np.random.Generator"], Evidence]

@@ -23,7 +23,8 @@ from audit.policy import Policy, read_policy, refuse_unknown
 from audit.registry import Registry, installed
 from audit.rows import evidence_of
 from audit.selftest.reading import cited
-from audit.subject import Generation, Subject
+from audit.smoothing_choice import smoothing_facts, smoothing_of
+from audit.subject import Generation, PredictorLike, Subject
 from audit.task_choice import fit_reference, refuse_swapped, refuse_unread, with_task
 from audit.verdict import SEVERITY_RULE
 from core_model.energy import measure_energy
@@ -98,7 +99,7 @@ class Session:
         checkpoint, data, training = self.subject.checkpoint, self.subject.data, self.subject.training
         return Record(
             tool=tool(),
-            subject=subject_facts(checkpoint),
+            subject=subject_facts(checkpoint).model_copy(update={"smoothing": smoothing_facts(self.subject.smoothing)}),
             data=data_facts(data),
             training_data=data_facts(training) if training is not None else None,
             environment=environment(
@@ -199,11 +200,13 @@ def prepare(
     from core_model.checkpoint import open_checkpoint
     from core_model.data import open_table
     from core_model.prediction import PredictionCache, Predictor
+    from core_model.smoothed_prediction import SmoothedPredictor
 
     opened = with_task(open_checkpoint(checkpoint, allow_pickle=configuration.allow_pickle), configuration.task)
     if configuration.only is None:
         registry = registry.applying(opened.path)
     refuse_unread(opened.task, beams=configuration.beams, max_new_tokens=configuration.max_new_tokens)
+    smoothing = smoothing_of(configuration, opened)
     columns: dict[str, Any] = {
         "text_column": configuration.text_column,
         "pair_column": configuration.pair_column,
@@ -231,6 +234,9 @@ def prepare(
     )
     if opened.graph is not None:
         _ = predictor.forward  # a graph that ONNX Runtime cannot run is bad input, and no audit's error
+    asked: PredictorLike = predictor
+    if smoothing is not None:
+        asked = SmoothedPredictor(predictor, smoothing, seed=configuration.seed)
     return Session(
         configuration=configuration,
         registry=registry,
@@ -238,7 +244,7 @@ def prepare(
         subject=Subject(
             checkpoint=opened,
             data=data,
-            predictor=predictor,
+            predictor=asked,
             training=training,
             reference=reference,
             generation=Generation(configuration.beams, configuration.max_new_tokens),

@@ -24,13 +24,18 @@ if TYPE_CHECKING:
     from core_model.checkpoint import Checkpoint
     from core_model.corpus_metric import CorpusMetric
     from core_model.data import Table
+    from core_model.smoothed_prediction import SmoothedPredictor
+    from core_model.smoothing import Smoothing
     from federated.record import FederatedRecord
 
 
 class PredictorLike(Askable, Protocol):
     """What the subject asks of a predictor (`core_model.prediction.Predictor`, or a stand-in in tests)."""
 
-    forward_passes: int  # rows that went through the model so far; cached rows are not counted
+    @property
+    def forward_passes(self) -> int:
+        """Rows that went through the model so far; cached rows are not counted."""
+        ...
 
 
 @dataclass(frozen=True)
@@ -47,7 +52,7 @@ class Subject:
     Args:
         checkpoint: what is audited.
         data: the rows that it is audited on.
-        predictor: the one shared inference path.
+        predictor: the one shared inference path; a `SmoothedPredictor` puts the smoothed classifier on trial.
         training: the rows that it was trained on, when known.
         reference: another checkpoint to hold it against, when given.
         generation: how text is written, where the task is to write.
@@ -82,6 +87,28 @@ class Subject:
     def labels(self) -> tuple[str, ...]:
         """Names of the model's classes, in the order of its outputs."""
         return self.checkpoint.labels
+
+    @property
+    def wrapper(self) -> SmoothedPredictor | None:
+        """The smoothed classifier, where it is on trial in the place of the checkpoint alone."""
+        from core_model.smoothed_prediction import SmoothedPredictor
+
+        return self.predictor if isinstance(self.predictor, SmoothedPredictor) else None
+
+    @property
+    def smoothing(self) -> Smoothing | None:
+        """How the smoothed classifier looks at texts; None where the checkpoint itself is on trial."""
+        return None if self.wrapper is None else self.wrapper.smoothing
+
+    @property
+    def why_no_gradients(self) -> str:
+        """Why there are none where there are none, and what supplies them: "... gives no gradients, ...; ..."."""
+        if self.smoothing is not None:
+            return (
+                "the smoothed classifier counts votes, and gives no gradients, weights or attention; an audit without "
+                "--smoothing-keep tells of the model inside it"
+            )
+        return f"the model gives no gradients, weights or attention; {Need.GRADIENTS.supply} supplies them"
 
     @property
     def texts(self) -> Sequence[str]:
@@ -167,13 +194,13 @@ class Subject:
 
     def has(self, need: Need) -> bool:
         """Whether this need is met."""
-        if need is Need.FEDERATED_RECORD:
-            return self.federated_record is not None
+        if need is Need.FEDERATED_RECORD:  # which tells of the model, and not of a wrapper
+            return self.federated_record is not None and self.smoothing is None
         return {
             Need.LABELS: self._has_truth,
             Need.GROUPS: bool(self.data.group_columns),
             Need.TRAINING_DATA: self.training is not None,
-            Need.GRADIENTS: graph_of(self.checkpoint) is None,
+            Need.GRADIENTS: graph_of(self.checkpoint) is None and self.smoothing is None,
             Need.GENERATOR: self.task in GENERATORS and graph_of(self.checkpoint) is None,
             Need.REFERENCE_CHECKPOINT: self.reference is not None,
             Need.TRAINING_RECORD: self.checkpoint.training_record is not None,

@@ -14,7 +14,7 @@ import tempfile
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Literal
+from typing import TYPE_CHECKING, Any, Literal
 
 import numpy as np
 
@@ -118,6 +118,7 @@ def _open(
         label_column=record.data.label_column,
         task=Task(record.subject.task),
         **(record.generation.model_dump() if record.generation else {}),
+        **_smoothing(record),
         group_columns=tuple(record.data.group_columns),
         only=tuple(a.id for a in record.audits if a.status is Status.MEASURED),
         profile=record.environment.profile,
@@ -141,6 +142,12 @@ def _open(
         Line(what, "agrees", then) if then == here else Line(what, "differs", f"hashes to {here[:16]}, not {then[:16]}")
         for what, then, here in pairs
     ]
+
+
+def _smoothing(record: Record) -> dict[str, Any]:
+    """The wrapper that was audited, as a run is asked for it; nothing where it was the checkpoint itself."""
+    facts = record.subject.smoothing
+    return {} if facts is None else {f"smoothing_{name}": value for name, value in facts.model_dump().items()}
 
 
 def _numbers(record: Record, session: Session, *, sample: int, seed: int) -> Iterator[Line]:

@@ -7,7 +7,7 @@
 Each look shows the model a random subset of the words, in their order; the others are left out, or masked as in the
 paper. Either way a look says nothing about the words that it does not hold, which is all that the certificate needs.
 Where there are no more subsets than looks, all of them are taken and the votes are counts, not estimates. A text's
-looks follow from (seed, text) alone.
+looks follow from (seed, text) alone. `core_model.smoothed_prediction` puts it in the place of a whole predictor.
 
 A model that never saw gaps answers badly about parts of texts: `aboveboard train --augment token-dropout
 --token-dropout-rate 0.7` trains it on such.
@@ -65,6 +65,11 @@ class Smoothing:
                 f"failure_probability={self.failure_probability} cannot be",
                 mend="a share of words above 0, one look or more, and a probability between 0 and 1",
             )
+        if self.mask is not None and len(self.mask.split()) != 1:
+            raise OptionUnfit(
+                f"smoothing with mask={self.mask!r} cannot be: one word stands in the place of one word",
+                mend="the tokenizer's mask, such as [MASK] or <mask>; without a mask hidden words are left out",
+            )
 
 
 @dataclass(frozen=True)
@@ -102,10 +107,14 @@ class SmoothedClassifier:
         self.predictor, self.smoothing, self.seed = predictor, smoothing or Smoothing(), seed
 
     def predict(self, texts: Sequence[str], pairs: Sequence[str] | None = None) -> Predictions:
-        """Shares of the votes in the place of probabilities: logits are their logarithms, (rows, classes)."""
-        _, counted, _ = self._votes(texts, pairs)
-        shares = counted / counted.sum(axis=1, keepdims=True)
-        return Predictions(np.log(np.maximum(shares, 1e-12)).astype(np.float32))
+        """Shares of the votes in the place of probabilities: logits are their logarithms, (rows, classes).
+
+        All looks count, and there are none to choose by: nothing is vouched for here. A class without a vote has half
+        of one, since so few looks cannot tell a rare answer from one that is never given, and log loss stays finite.
+        """
+        _, counted, _ = self._votes(texts, pairs, choosing=0)
+        votes = np.maximum(counted, 0.5)
+        return Predictions(np.log(votes / votes.sum(axis=1, keepdims=True)).astype(np.float32))
 
     def certify(self, texts: Sequence[str], pairs: Sequence[str] | None = None) -> list[Certificate]:
         """The answer to each text, and how many of its words may be replaced.
@@ -115,7 +124,7 @@ class SmoothedClassifier:
         """
         if not len(texts):
             return []
-        chosen, counted, exact = self._votes(texts, pairs)
+        chosen, counted, exact = self._votes(texts, pairs, choosing=self.smoothing.choosing)
         answers = chosen.argmax(axis=1)
         rows, asked = np.arange(len(texts)), counted.sum(axis=1)
         votes = counted[rows, answers]
@@ -130,18 +139,20 @@ class SmoothedClassifier:
         radius = radius_of(limit, words, subset_size(words, self.smoothing.keep))
         return Certificate(answer if radius is not None else None, words, share, limit, radius, exact)
 
-    def _votes(self, texts: Sequence[str], pairs: Sequence[str] | None) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+    def _votes(
+        self, texts: Sequence[str], pairs: Sequence[str] | None, *, choosing: int
+    ) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
         """Votes that choose and votes that are counted, (rows, classes) each; and whether they are all there are."""
-        looks, of_row, choosing, exact = [], [], [], []
+        looks, of_row, choose, exact = [], [], [], []
         for row, text in enumerate(texts):
-            shown, whole = self.looks(text)
+            shown, whole = self.looks(text, choosing=choosing)
             looks += shown
             of_row += [row] * len(shown)
-            choosing += [whole or place < self.smoothing.choosing for place in range(len(shown))]
+            choose += [whole or place < choosing for place in range(len(shown))]
             exact.append(whole)
         others = None if pairs is None else [pairs[row] for row in of_row]
         predictions = self.predictor.predict(looks, others)
-        whole_rows, rows, chooses = np.array(exact, dtype=bool), np.array(of_row, dtype=np.int64), np.array(choosing)
+        whole_rows, rows, chooses = np.array(exact, dtype=bool), np.array(of_row, dtype=np.int64), np.array(choose)
         chosen, counted = (np.zeros((len(texts), predictions.logits.shape[1]), dtype=np.int64) for _ in range(2))
         if len(rows):
             np.add.at(chosen, (rows[chooses], predictions.predicted[chooses]), 1)
@@ -149,15 +160,19 @@ class SmoothedClassifier:
             np.add.at(counted, (rows[counts], predictions.predicted[counts]), 1)
         return chosen, counted, whole_rows
 
-    def looks(self, text: str) -> tuple[list[str], bool]:
-        """Parts of a text, and whether they are all parts that there are; first those that choose the answer."""
+    def looks(self, text: str, *, choosing: int | None = None) -> tuple[list[str], bool]:
+        """Parts of a text, and whether they are all parts that there are; first those that choose the answer.
+
+        Args:
+            choosing: how many of these; None: as the smoothing says. Fewer are the first ones of more.
+        """
         words = text.split()
         kept = subset_size(len(words), self.smoothing.keep)
         if comb(len(words), kept) <= self.smoothing.looks:
             return [self._shown(text, words, places) for places in combinations(range(len(words)), kept)], True
         named = int.from_bytes(blake2b(text.encode("utf-8", "surrogatepass"), digest_size=8).digest(), "big")
         random = np.random.default_rng([self.seed, named])
-        number = self.smoothing.choosing + self.smoothing.looks
+        number = self.smoothing.looks + (self.smoothing.choosing if choosing is None else choosing)
         places = random.random((number, len(words))).argpartition(kept - 1, axis=1)[:, :kept]
         return [self._shown(text, words, sorted(some.tolist())) for some in places], False
 

@@ -24,6 +24,7 @@ SCHEMA_VERSION = "1.0"
 
 LATER_KEYS: tuple[tuple[str | None, str], ...] = (
     (None, "generation"),
+    ("subject", "smoothing"),
     ("redaction", "detector"),
     (None, "redaction"),
     *((part, key) for part in ("data", "training_data") for key in ("pair_column", "reference_column")),
@@ -200,6 +201,14 @@ class Tool(Part):
     version: str
 
 
+class SmoothingFacts(Part):
+    """The wrapper through which a classifier was asked: votes of many looks at parts of each text (RanMASK)."""
+
+    keep: float = Field(description="share of the words that a look shows")
+    looks: int = Field(description="looks that vote for an answer, drawn by the seed and the text")
+    mask: str | None = Field(None, description="what stands in the place of a hidden word; null: nothing")
+
+
 class SubjectFacts(Part):
     """Which checkpoint was audited."""
 
@@ -214,6 +223,9 @@ class SubjectFacts(Part):
     facts: dict[str, Scalar] = Field(default_factory=dict, description="layers, hidden size, vocabulary, ...")
     location: str | None = None
     made: str | None = Field(None, description="when this copy of the weights was written; outside the content hash")
+    smoothing: SmoothingFacts | None = Field(
+        None, description="the wrapper that was audited around these weights; null: the checkpoint itself"
+    )
 
 
 class DataFacts(Part):

@@ -32,6 +32,12 @@ def subject_options(command: Command) -> Command:
             click.option("--task", metavar="T", help="What is asked of a head that can do several things."),
             click.option("--beams", type=int, metavar="N", help="Beams where text is written. Default: 1, greedy."),
             click.option("--max-new-tokens", type=int, metavar="N", help="Tokens that are written for a row, at most."),
+            click.option("--smoothing-keep", type=float, metavar="X",
+                         help="Audit the smoothed classifier: votes of looks at this share of a text's words."),
+            click.option("--smoothing-looks", type=int, metavar="N",
+                         help="Looks that vote for an answer. Default: 25."),
+            click.option("--smoothing-mask", metavar="TOKEN",
+                         help="In the place of hidden words. Default: they are left out."),
             click.option(
                 "--group-column", "group_columns", multiple=True, metavar="C",
                 help="Column of the group that a row is about or by; may be given several times.",

@@ -202,6 +202,9 @@ def _what_an_inference_is(subject: Subject, runs: Repeats) -> list[str]:
         Task.SUMMARIZATION: "a whole text, written token by token",
         Task.QUESTION_ANSWERING: "the answer to one question, all windows of its context read",
     }.get(subject.task)
+    if subject.wrapper is not None:
+        looks = subject.wrapper.passes_an_answer(subject.texts)
+        what = f"an answer by {looks:.1f} looks at parts of a text, on average over the rows"
     if what is None:
         return []
     tokens = f": {runs.tokens.mean():.1f} tokens on average" if runs.tokens is not None else ""

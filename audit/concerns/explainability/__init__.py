@@ -36,7 +36,6 @@ from typing import TYPE_CHECKING
 import numpy as np
 from pydantic import Field, field_validator
 
-from audit.concerns.explainability.absent import WHY
 from audit.concerns.explainability.answering import answers_evidence, planned_answer_passes
 from audit.concerns.explainability.attention import attention_figure
 from audit.concerns.explainability.cascade import cascade_figure, cascade_metrics
@@ -272,7 +271,7 @@ def evidence_without_labels(
 ) -> Evidence | None:
     """Of a model that writes, or finds answers; None where no row has two words and an answer."""
     if not subject.has(Need.GRADIENTS):
-        return nothing_to_rank(limit, WHY)  # a word that goes stays as padding, among the gradients' points
+        return nothing_to_rank(limit, subject.why_no_gradients)  # a word that goes stays as padding among their points
     rows, tolerance, resamples = options.written_rows, options.tolerance, options.resamples
     if subject.task is Task.QUESTION_ANSWERING:
         return answers_evidence(subject, random, limit=limit, rows=rows, tolerance=tolerance, resamples=resamples)

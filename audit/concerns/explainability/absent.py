@@ -3,18 +3,17 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from functools import partial
 from itertools import combinations
 
 from audit.concerns.explainability.cascade import NAME as CASCADE
 from audit.concerns.explainability.faithfulness import ADEBAYO, ERASER, PROBABILITY, RANDOM_WEIGHTS
 from audit.concerns.explainability.stability import SUNDARARAJAN, YEH
 from audit.evidence import Better, metric
-from audit.plugin import Need
 from audit.statistics import Estimate
 from core_model.attribution import WITHOUT_SIGN
 from reports.record import Metric
 
-WHY = f"the model gives no gradients, weights or attention; {Need.GRADIENTS.supply} supplies them"
 BY_GRADIENTS = "integrated-gradients"
 CORRELATION = "rank correlation"
 ABOUT: dict[str, tuple[str, Better, str, str]] = {
@@ -67,34 +66,36 @@ ABOUT: dict[str, tuple[str, Better, str, str]] = {
 }  # fmt: skip
 
 
-def absent_metrics(asked: Sequence[str], measured: Sequence[str], *, stages: int) -> list[Metric]:
+def absent_metrics(asked: Sequence[str], measured: Sequence[str], *, stages: int, why: str) -> list[Metric]:
     """Every line that is missing.
 
     Args:
         asked: methods of the options. measured: those that were on trial.
         stages: of the layer-by-layer randomization; 0: not asked for.
+        why: there are no gradients.
     """
+    line = partial(_absent, why)
     missing = [method for method in asked if method not in measured]
     both = list(dict.fromkeys((*asked, *measured)))
-    lines = [_line(name, method=RANDOM_WEIGHTS) for name in ("comprehensiveness", "sufficiency")]
+    lines = [line(name, method=RANDOM_WEIGHTS) for name in ("comprehensiveness", "sufficiency")]
     for method in missing:
-        lines += [_line(name + over, method=method) for name in ("comprehensiveness", "sufficiency")
+        lines += [line(name + over, method=method) for name in ("comprehensiveness", "sufficiency")
                   for over in ("", "_over_random")]  # fmt: skip
     for method in both:
-        lines += [_line(f"{name}_over_random_weights", method=method) for name in ("comprehensiveness", "sufficiency")]
-        lines += [] if method in WITHOUT_SIGN else [_line("infidelity", method=method)]
+        lines += [line(f"{name}_over_random_weights", method=method) for name in ("comprehensiveness", "sufficiency")]
+        lines += [] if method in WITHOUT_SIGN else [line("infidelity", method=method)]
     lines += [
-        _line("rank_agreement", methods=f"{first}, {second}")
+        line("rank_agreement", methods=f"{first}, {second}")
         for first, second in combinations(both, 2)
         if {first, second} & set(missing)
     ]
-    lines += [_line("completeness_error", over=over) for over in ("mean", "largest")]
+    lines += [line("completeness_error", over=over) for over in ("mean", "largest")]
     alone = ("max_sensitivity", "randomization_rank_correlation", *((CASCADE,) if stages else ()))
-    return [*lines, *(_line(name, method=BY_GRADIENTS) for name in alone)]
+    return [*lines, *(line(name, method=BY_GRADIENTS) for name in alone)]
 
 
-def _line(name: str, **part: str) -> Metric:
+def _absent(why: str, name: str, **part: str) -> Metric:
     unit, better, source, definition = ABOUT[name]
     return metric(
-        name, Estimate.absent(WHY), unit=unit, better=better, slice=part, source=source, definition=definition
+        name, Estimate.absent(why), unit=unit, better=better, slice=part, source=source, definition=definition
     )

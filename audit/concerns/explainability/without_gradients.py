@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from audit.concerns.explainability.absent import WHY, absent_metrics
+from audit.concerns.explainability.absent import absent_metrics
 from audit.concerns.explainability.faithfulness import (
     RANDOM,
     agreement_metrics,
@@ -68,12 +68,13 @@ def evidence_without_gradients(
         identities=options.identity_words, deletion_rows=options.deletion_rows, resamples=options.resamples,
         random=word_random,
     )  # fmt: skip
-    absent = absent_metrics(options.methods, list(attributions), stages=options.cascade_stages)
+    absent = absent_metrics(options.methods, list(attributions), stages=options.cascade_stages,
+                            why=subject.why_no_gradients)  # fmt: skip
     words = influence_figure(leaning, subject.labels, faithful=faithful_methods(trials)[METHOD])
     notes = [
         f"{len(worded):,} of {len(subject.texts):,} rows were explained, drawn at random among those with two words.",
         f"The model gives no gradients: words were explained by {' and '.join(attributions)}, and influence is by "
-        f"{METHOD}, too. Attention was not looked at: {WHY}.",
+        f"{METHOD}, too. Attention was not looked at: {subject.why_no_gradients}.",
     ]
     if truncated:
         notes.append(f"{truncated} texts were longer than the model takes; what it does not see was left out.")
@@ -94,7 +95,7 @@ def _sample(subject: Subject, most: int, random: np.random.Generator) -> tuple[n
     if isinstance(subject.predictor, Predictor):
         path = EmbeddingPath(subject.predictor, [texts[row] for row in chosen], of_pair if pairs else None)  # type: ignore[arg-type]
         worded, truncated = path.worded, path.truncated
-    else:  # a stand-in reads whatever there is
+    else:  # a stand-in reads whatever there is, and so do the looks of a smoothed classifier
         worded = [_whole(texts[row], pair) for row, pair in zip(chosen, of_pair, strict=True)]
         truncated = 0
     kept = [place for place, one in enumerate(worded) if len(one) >= 2]

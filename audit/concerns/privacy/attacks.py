@@ -150,6 +150,8 @@ def _with_references(
         because = "no reference models were asked for; --profile full, or --set privacy.reference_models=4"
     elif subject.reference is None:
         because = "reference models start from the base of this checkpoint; --reference BASE supplies it"
+    elif subject.smoothing is not None:
+        because = "reference models would have to be asked by votes, too: leave --smoothing-keep out"
     elif graph_of(subject.reference) is not None:
         because = f"{subject.reference.name} is an exported graph, which cannot be trained; --reference BASE can"
     if because is not None or subject.reference is None:

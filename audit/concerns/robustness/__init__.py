@@ -16,7 +16,8 @@ How to read it    Missing ends and typos in more than 30% of the words are shown
                   parts of texts has a low one. Words added or left out are another matter.
 How to mend it    `aboveboard train --augment typos` or `--augment noise` trains on noisy copies of the rows;
                   `--augment token-dropout --token-dropout-rate 0.7` on parts of texts, for the smoothed classifier
-                  (`aboveboard smooth`, `core_model.smoothing`), which serves in the model's place.
+                  (`aboveboard smooth`, `core_model.smoothing`), which serves in the model's place. `aboveboard audit
+                  --smoothing-keep 0.3` puts that one on trial: every number is then the wrapper's.
 Source            Belinkov and Bisk 2018, arXiv:1711.02173; Ribeiro et al. 2020 (CheckList), arXiv:2005.04118; Zeng et
                   al. 2021 (RanMASK), arXiv:2105.03743; Levine and Feizi 2020, arXiv:1911.09272; Cohen et al. 2019,
                   arXiv:1902.02918.
@@ -34,7 +35,7 @@ from audit.concerns.robustness.certified import smoothing_evidence
 from audit.concerns.robustness.classifier import noise_evidence
 from audit.concerns.robustness.corpus import corpus_evidence
 from audit.evidence import Limit
-from audit.plugin import Concern, Evidence, Need, Options, Size, audit
+from audit.plugin import PARTS_OF_TEXTS, Concern, Evidence, Need, Options, Size, audit
 from core_model.evaluation import EVALUABLE
 from core_model.noise import NOISES
 from core_model.smoothing import Smoothing
@@ -61,7 +62,11 @@ class RobustnessOptions(Options):
     smoothed_rows: int | None = Field(60, ge=0, description="of these rows, how many are smoothed; 0: none, unset: all")
     smoothing_looks: int = Field(100, ge=20, description="parts of each text that vote; more prove larger radii")
     smoothing_keep: float = Field(
-        0.3, gt=0, le=1, description="share of the words in a part; less proves larger radii, of fewer right answers"
+        0.3,
+        gt=0,
+        le=1,
+        description="share of the words in a part; less proves larger radii, of fewer right answers; where the "
+        "smoothed classifier is on trial, its own counts",
     )
     failure_probability: float = Field(
         0.001, gt=0, lt=0.5, description="with which the certificate of one row may be wrong"
@@ -74,7 +79,7 @@ def planned_passes(size: Size, options: RobustnessOptions) -> Mapping[str, int]:
     passes = {"data": size.rows, "noise": rows * sum(len(noise.rates) for noise in NOISES.values()) // 2}
     if size.task is Task.CLASSIFICATION:
         smoothed = rows if options.smoothed_rows is None else min(rows, options.smoothed_rows)
-        passes["parts of texts"] = smoothed * options.smoothing_looks
+        passes[PARTS_OF_TEXTS] = smoothed * options.smoothing_looks
     elif size.task in (Task.TRANSLATION, Task.SUMMARIZATION):
         passes["texts written under noise"] = min(rows, options.written_rows)
     return passes

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from dataclasses import replace
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -27,21 +28,27 @@ def smoothing_evidence(
 ) -> Evidence:
     """Provable accuracy against the number of replaced words, on some rows.
 
+    Where a smoothed classifier is on trial, it is that one which is certified, by more looks: its share of the words,
+    its mask and its seed count, and the model inside it is asked.
+
     Args:
         rows: (rows,) their numbers; of none, everything is absent.
     """
-    seed = int(random.integers(2**31))
+    seed, asked = int(random.integers(2**31)), subject.predictor
+    if (wrapper := subject.wrapper) is not None:
+        seed, asked = wrapper.seed, wrapper.predictor
+        smoothing = replace(smoothing, keep=wrapper.smoothing.keep, mask=wrapper.smoothing.mask)
     if not len(rows):
         return Evidence(metrics=_lines({}, 0, "no row was smoothed: --set robustness.smoothed_rows=60"))
     texts, pairs = [subject.texts[row] for row in rows], subject.data.pairs
-    certificates = SmoothedClassifier(subject, smoothing, seed=seed).certify(
+    certificates = SmoothedClassifier(asked, smoothing, seed=seed).certify(
         texts, None if pairs is None else [pairs[row] for row in rows]
     )
     targets = subject.targets[rows] if subject.has(Need.LABELS) else None
     hits = _hits(certificates, targets, subject.predictions.predicted[rows])
     lines = _lines(hits, len(rows), "needs labels: --label-column COLUMN")
     protocol = f"parts of {smoothing.keep:.0%} of the words, {smoothing.looks} looks, failure probability "
-    protocol += f"{smoothing.failure_probability:g}"
+    protocol += f"{smoothing.failure_probability:g}" + (f", mask {smoothing.mask}" if smoothing.mask else "")
     exact = sum(c.exact for c in certificates)
     return Evidence(
         metrics=lines,
@@ -82,7 +89,7 @@ def _lines(hits: Mapping[str, np.ndarray], n: int, why_not: str) -> list[Metric]
     return [
         metric(
             "plain_accuracy", share("plain_accuracy"), unit="share of rows", better="higher",
-            definition="Accuracy of the model itself on the rows that were smoothed, to compare with.",
+            definition="Accuracy of what is on trial itself on the rows that were certified, to compare with.",
         ),
         metric(
             "abstention_rate", share("abstention_rate"), unit="share of rows", better="lower",

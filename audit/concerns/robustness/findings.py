@@ -13,8 +13,11 @@ import numpy as np
 
 from audit.concerns.robustness.answers import UnderNoise
 from audit.examples import examples_of, shortened
-from audit.mending import train_command
+from audit.mending import column_flags, train_command
+from audit.smoothing_choice import smoothing_flags
 from core_model.noise import Noise
+from core_model.smoothed_prediction import LOOKS
+from core_model.smoothing import Smoothing
 from core_model.tasks import Task
 from reports.record import Finding, Metric, Mitigation, Scalar, Severity, Verdict
 
@@ -134,7 +137,9 @@ def smoothing_finding(lines: Sequence[Metric], subject: Subject) -> list[Finding
             mitigation=Mitigation(
                 command=train_command(subject, "--augment token-dropout", "--token-dropout-rate 0.7"),
                 why="trained on parts of texts, it answers about them as about whole ones, and more is proven (Zeng et "
-                "al. 2021, arXiv:2105.03743, section 4.1); then ask it by `aboveboard smooth`",
+                "al. 2021, arXiv:2105.03743, section 4.1); then ask it by `aboveboard smooth`, and see what its votes "
+                f"gain and cost: `aboveboard audit mended --data FILE {column_flags(subject)} "
+                f"{' '.join(smoothing_flags(subject.smoothing or Smoothing(looks=LOOKS)))}`, and `aboveboard compare`",
             ),
         )
     ]  # fmt: skip

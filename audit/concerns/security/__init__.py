@@ -84,7 +84,8 @@ def planned_passes(size: Size, options: SecurityOptions) -> Mapping[str, int]:
     """Rows through the model; looking at files takes none."""
     if size.task is Task.CLASSIFICATION:
         searched = backdoor_passes(size.classes, rows=options.backdoor_rows, candidates=options.backdoor_candidates)
-        return {**attack_passes(size, options), "texts with a searched backdoor": searched}
+        backdoors = {"texts with a searched backdoor": searched} if size.gradients else {}
+        return {**attack_passes(size, options), **backdoors}
     return {"probing prompts": probe_passes(options.probes)} if size.task is Task.LANGUAGE_MODELING else {}
 
 

@@ -25,7 +25,6 @@ if TYPE_CHECKING:
     from audit.subject import Subject
 
 NO_WORD = "no row holds a word that could be changed"
-NO_GRADIENTS = "this model gives no gradients; a PyTorch checkpoint (safetensors) supplies them"
 # Texts that a recipe asks for a drawn row of some 20 words, wrong ones included, as seen on the demo's comments.
 USUAL_QUERIES = {
     "deepwordbug": 20, "pwws": 45, "textfooler-like": 20, "bae-like": 20, "look-alikes": 15, "invisible-marks": 15,
@@ -39,12 +38,17 @@ def attack_passes(size: Size, options: AttackOptions) -> Mapping[str, int]:
     ways = len(options.radii)
     tried = 1 + options.trigger_length * options.trigger_candidates
     searched, held_out = options.trigger_rows // 2, 2 * options.trigger_rows
-    return {
+    asked = {
         "data": size.rows,
         **{
             f"texts of the attack {name}": rows * min(USUAL_QUERIES[name], options.query_budget)
             for name in options.recipes
         },
+    }
+    if not size.gradients:
+        return asked
+    return {
+        **asked,
         # Two norms; FGSM has one gradient and a pass a radius, PGD one a step; most rows fall before the last radius.
         "points in embedding space": 2 * moved * (2 + ways + ways * options.pgd_steps // 2),
         "texts with a trigger": size.classes * (searched * (tried + 2 * options.trigger_length) + held_out)
@@ -61,7 +65,7 @@ def attack_answers(subject: Subject, options: AttackOptions, random: np.random.G
     impossible = None if len(sample) else NO_WORD
     with_gradients = gradients_of(subject) is not None
     predictor = subject.predictor if with_gradients and isinstance(subject.predictor, Predictor) else None
-    no_slope = impossible or (None if with_gradients else NO_GRADIENTS)
+    no_slope = impossible or (None if with_gradients else subject.why_no_gradients)
 
     words = attack_words(
         subject, sample.first(options.attack_rows), options.recipes, query_budget=options.query_budget,

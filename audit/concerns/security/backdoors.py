@@ -111,7 +111,7 @@ def search_backdoors(subject: Subject, random: np.random.Generator, *, rows: int
     has_gradients = gradients_of(subject) is not None
     predictor = subject.predictor if has_gradients and isinstance(subject.predictor, Predictor) else None
     if missing is None and predictor is None:
-        missing = "this model gives no gradients; a PyTorch checkpoint (safetensors) supplies them"
+        missing = subject.why_no_gradients
     reference = _reference(subject) if missing is None else None
     found: list[Planted] = []
     for target, child in enumerate(random.spawn(len(subject.labels))):

@@ -26,6 +26,7 @@ from core_model.attacks.word_gradients import word_gradients
 from core_model.checkpoint import open_checkpoint
 from core_model.errors import BadInput
 from core_model.prediction import Predictor
+from core_model.smoothed_prediction import SmoothedPredictor
 from reports.record import Metric
 
 if TYPE_CHECKING:
@@ -245,6 +246,6 @@ def _by_group(one: WordAttack, groups: Mapping[str, np.ndarray]) -> list[Metric]
 
 def _unknown(subject: Subject) -> str:
     """The tokenizer's own unknown token, so that a word becomes one token that says nothing."""
-    if not isinstance(subject.predictor, Predictor):
+    if not isinstance(subject.predictor, Predictor | SmoothedPredictor):
         return UNKNOWN
     return subject.predictor.forward.tokenizer.unk_token or UNKNOWN

@@ -7,7 +7,7 @@ import pytest
 from pydantic import ValidationError
 
 from audit.concerns.security import SecurityOptions, joined, planned_passes, security
-from audit.concerns.security.attacks import NO_GRADIENTS, NO_WORD, attack_answers
+from audit.concerns.security.attacks import NO_WORD, attack_answers
 from audit.concerns.security.findings import _within
 from audit.concerns.security.word_attacks import CONSTANT, changed_words
 from audit.evidence import metric
@@ -157,7 +157,7 @@ def test_without_labels_answers_are_attacked_and_accuracy_is_absent():
 def test_a_model_without_gradients_is_attacked_by_words_and_the_rest_is_not_measured(sick):
     found = lines(sick)
     for key in ("attack_success_rate[attack=pgd-L2]", "trigger_success_over_random[class=negative]"):
-        assert found[key].value is None and found[key].reason == NO_GRADIENTS
+        assert found[key].value is None and "gives no gradients" in found[key].reason
 
 
 def test_rows_without_a_word_are_left_out_and_counted():
