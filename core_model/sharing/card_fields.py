@@ -1,8 +1,9 @@
 """A model card, field by field: there, a placeholder, or absent.
 
 Fields are the hub's model card metadata and the sections of Mitchell et al. 2019. A section counts under any of the
-headings that the hub's template, the paper and `aboveboard package` give it, and holds something when prose, a table or
-a list is left of it without comments, placeholders ("[More Information Needed]") and the template's own sentences.
+headings that the hub's template, the paper and `aboveboard package` give it; what stands right below the card's title
+counts as details of the model. A section holds something when prose, a table or a list is left of it without comments,
+placeholders ("[More Information Needed]") and the template's own sentences.
 
 Sources: Mitchell et al., FAT* 2019, 220-229, https://doi.org/10.1145/3287560.3287596; model card metadata and template,
 https://huggingface.co/docs/hub/model-cards and https://github.com/huggingface/huggingface_hub (modelcard_template.md).
@@ -48,6 +49,8 @@ LABEL = re.compile(  # what waits for a value: "**License:**", the head of a tab
 HEADING = re.compile(r"^ {0,3}(#{1,6})\s+(.*?)\s*#*\s*$")
 FENCE = re.compile(r"^ {0,3}(`{3,}|~{3,})")
 EARLIER = "what an earlier card said"  # `aboveboard package` shows the card before its own in a block of plain text
+DEEPEST = 6  # levels of headings
+TITLE = "about this model"  # in the place of the name, whose words say nothing of what stands there
 FEWEST_LETTERS = 20  # of a section that says something: shorter than any sentence that does
 
 
@@ -108,12 +111,14 @@ def _sections(card: str) -> list[tuple[str, str]]:
     boilerplate = _template_lines()
     found = []
     for place, (number, level, heading_words) in enumerate(marks):
-        end = next((other for other, depth, _ in marks[place + 1 :] if depth <= level), len(lines))
+        is_title = not place and level == 1
+        depth_of_end = DEEPEST if is_title else level  # a title's text ends at the next heading of any level
+        end = next((other for other, depth, _ in marks[place + 1 :] if depth <= depth_of_end), len(lines))
         text = [
             line for line in lines[number + 1 : end]
             if not HEADING.match(line) and not FENCE.match(line) and line.strip() not in boilerplate
         ]  # fmt: skip
-        found.append((heading_words, "\n".join(text)))
+        found.append((TITLE if is_title else heading_words, "\n".join(text)))
     return found
 
 

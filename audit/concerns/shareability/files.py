@@ -117,7 +117,8 @@ def _missing(missing: list[Needed]) -> list[Finding]:
             metrics=["files_missing"],
             command=AGAIN if grave else PACKAGE,
             why="save model and tokenizer together with save_pretrained, then look again"
-            if grave else "it writes a card with what was measured, and carries the licence's name",
+            if grave else "put the licence's text into LICENSE; package carries it along, and writes a card with what "
+            "was measured",
             examples=[{"file": one.file, "for": one.purpose} for one in missing],
         )
     ]  # fmt: skip

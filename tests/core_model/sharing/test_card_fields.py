@@ -33,15 +33,20 @@ def test_no_card_has_no_field():
 
 
 def test_a_heading_alone_a_comment_and_a_to_do_say_nothing():
-    card = f"# Intended use\n\n# Training data\n<!-- {SAID} -->\n# Limitations\nTODO: coming soon\n"
+    card = f"# Critic\n# Intended use\n\n# Training data\n<!-- {SAID} -->\n# Limitations\nTODO: coming soon\n"
     assert not there(card + "# Metrics\n{{ metrics }}\n")
-    assert there(f"# Limitations\n\n## More\n\n{SAID}\n") == {"limitations, recommendations"}
+    assert there(f"# Critic\n# Limitations\n\n## More\n\n{SAID}\n") == {"limitations, recommendations"}
 
 
 def test_headings_in_code_are_no_headings_but_those_of_a_card_shown_by_package_are():
-    assert not there(f"# Model\n```bash\n# Intended use\n{SAID}\n```\n")
+    assert not there(f"## Model\n```bash\n# Intended use\n{SAID}\n```\n")
     shown = f"# x\n\n## What an earlier card said\n\n```text\n## Intended use\n{SAID}\n```\n"
     assert there(shown) == {"intended use"}
+
+
+def test_a_title_is_no_section_and_what_stands_below_it_tells_of_the_model():
+    assert not there("# bias-and-risks-of-intended-use\n\n## Other\n")
+    assert there(f"# bias-and-risks\n{SAID}\n\n## Other\n{SAID}\n") == {"model details"}
 
 
 def test_metadata_that_is_empty_or_a_placeholder_is_not_there():
