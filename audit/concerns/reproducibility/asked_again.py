@@ -1,0 +1,192 @@
+"""The same rows asked again: in the same way, each alone, and in a shorter number format. What moves, what turns?
+
+Only the first must give the same bits. A row among other neighbours is computed by matrix products of another shape,
+whose last bits differ by right; answers that turn by that lie on the border between two classes.
+
+Source: He et al. 2025, "Defeating Nondeterminism in LLM Inference" (batch invariance); IEEE 754 (formats).
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from audit.evidence import Limit, metric
+from audit.plugin import Need
+from audit.statistics import Estimate, bootstrap_mean, proportion
+from core_model.prediction import Predictor
+from core_model.predictions import Generations, Predictions, Scores, SpanAnswers
+from reports.record import Figure, Metric, Scalar
+
+if TYPE_CHECKING:
+    from audit.subject import Subject
+    from core_model.checkpoint import Checkpoint
+    from core_model.data import Table
+    from core_model.evaluation import Answers
+
+SAME, ALONE, SHORT = "same request", "each row alone", "bfloat16"
+NOT_PREDICTOR = "the model is not asked through torch, so that batches and number format are not ours to choose"
+
+
+@dataclass(frozen=True, eq=False)
+class Asked:
+    """Rows asked a second time. Arrays are (rows,).
+
+    Attributes:
+        how: what was done otherwise.
+        same_bits: whether every bit of the answer is the same.
+        turned: whether another class, text or span was answered; None where a task decides nothing.
+        moved: how far the answer's score moved, in its own unit; None where there is no score.
+        unit: of `moved`.
+        missing: why it was not asked.
+    """
+
+    how: str
+    same_bits: np.ndarray | None = None
+    turned: np.ndarray | None = None
+    moved: np.ndarray | None = None
+    unit: str = "score"
+    missing: str | None = None
+
+
+def ask_again(subject: Subject, sample: Table, alone: Table) -> tuple[list[Asked], int]:
+    """Ask the sample twice, and a part of it in two other ways.
+
+    Args:
+        sample: asked twice in one and the same request; alone: its first rows, for the other two.
+    Returns: what came out, and how many rows went through models past the shared predictor.
+    """
+    first, second = (_fresh(subject.predictor) for _ in range(2))
+    before = subject.ask(sample, first)
+    found = [compared(SAME, before, subject.ask(sample, second))]
+    passes = first.forward_passes + second.forward_passes
+    part = _first(before, alone.rows)
+    if not subject.has(Need.GRADIENTS) or not isinstance(subject.predictor, Predictor):
+        return [*found, *(Asked(how, missing=NOT_PREDICTOR) for how in (ALONE, SHORT))], passes
+    for how, checkpoint, budget in (
+        (ALONE, subject.checkpoint, 1),
+        (SHORT, _Shortened(subject.checkpoint), None),
+    ):
+        worker = Predictor(checkpoint, token_budget=budget, cache=None, threads=subject.predictor.threads)
+        if how == ALONE:
+            worker.forward = subject.predictor.forward
+        found.append(compared(how, part, subject.ask(alone, worker)))
+        passes += worker.forward_passes
+    return found, passes
+
+
+def _fresh(predictor: Any) -> Any:
+    """A predictor with the same model and an empty memory; a planted one, which has none, itself."""
+    like = getattr(type(predictor), "like", None)
+    return predictor if like is None else like(predictor)
+
+
+class _Shortened:
+    """A checkpoint whose weights are loaded in bfloat16."""
+
+    def __init__(self, checkpoint: Checkpoint) -> None:
+        self._checkpoint = checkpoint
+
+    def __getattr__(self, name: str) -> Any:
+        return getattr(self._checkpoint, name)
+
+    def load_model(self) -> Any:
+        return self._checkpoint.load_model("bfloat16")
+
+
+def compared(how: str, before: Answers, after: Answers) -> Asked:
+    """Row by row, what is the same and what turned."""
+    if isinstance(before, Predictions) and isinstance(after, Predictions):
+        same = (before.logits.view(np.uint32) == after.logits.view(np.uint32)).all(axis=1)
+        rows = np.arange(len(before))
+        chances = (one.probabilities[rows, before.predicted] for one in (before, after))
+        moved = np.abs(np.subtract(*chances))
+        return Asked(how, same, before.predicted != after.predicted, moved, "probability")
+    if isinstance(before, Scores) and isinstance(after, Scores):
+        moved = np.abs(before.nll - after.nll) / np.maximum(before.tokens, 1)
+        return Asked(how, before.nll == after.nll, None, moved, "nats per token")
+    if isinstance(before, SpanAnswers) and isinstance(after, SpanAnswers):
+        turned = _unlike(before.texts, after.texts)
+        return Asked(
+            how, ~turned & (before.scores == after.scores), turned, np.abs(before.scores - after.scores), "nats"
+        )
+    if isinstance(before, Generations) and isinstance(after, Generations):
+        turned = _unlike(before.texts, after.texts)
+        return Asked(how, ~turned, turned)
+    raise TypeError(f"{type(before).__name__} and {type(after).__name__} are not answers of one task")
+
+
+def _unlike(before: Sequence[str], after: Sequence[str]) -> np.ndarray:
+    return np.array([a != b for a, b in zip(before, after, strict=True)], dtype=bool)
+
+
+def _first(answers: Answers, rows: int) -> Answers:
+    """The first rows of some answers."""
+    if isinstance(answers, Predictions):
+        return Predictions(answers.logits[:rows])
+    if isinstance(answers, Scores):
+        return Scores(answers.nll[:rows], answers.tokens[:rows], answers.bytes[:rows])
+    if isinstance(answers, SpanAnswers):
+        return SpanAnswers(answers.texts[:rows], answers.scores[:rows])
+    return Generations(answers.texts[:rows], answers.tokens[:rows], answers.cut[:rows], answers.signature)
+
+
+def lines_of(asked: Sequence[Asked], random: np.random.Generator, *, limit: Limit) -> list[Metric]:
+    """Metrics of each way of asking.
+
+    Args:
+        limit: for the share of answers that turn when the very same request is made again.
+    """
+    lines = []
+    for one, draw in zip(asked, random.spawn(len(asked)), strict=True):
+        part = {"asked": one.how}
+        lines += [
+            metric(
+                "rows_with_same_bits", _share(one.same_bits, one.missing), unit="share of rows", better="higher",
+                slice=part, definition="Rows whose answer and scores are the same to the last bit.",
+            ),
+            metric(
+                "answers_turned", _share(one.turned, one.missing or "a likelihood decides nothing that could turn"),
+                unit="share of rows", better="lower", slice=part, limit=limit if one.how == SAME else None,
+                definition="Rows that are answered by another class, span or text than before.",
+            ),
+            metric(
+                "score_shift", _mean(one, draw), unit=one.unit, better="lower", slice=part,
+                definition="How far the score of the first answer moves, its sign left aside; mean over rows.",
+            ),
+        ]  # fmt: skip
+    return lines
+
+
+def _share(rows: np.ndarray | None, missing: str | None) -> Estimate:
+    if rows is None:
+        return Estimate.absent(missing or "not asked")
+    return proportion(int(rows.sum()), len(rows))
+
+
+def _mean(one: Asked, random: np.random.Generator) -> Estimate:
+    if one.moved is None:
+        return Estimate.absent(one.missing or "what is written has no score here")
+    # Bounds give equal values an interval; of unlike ones their own spread says more.
+    bounds = (0.0, 1.0) if one.unit == "probability" and np.ptp(one.moved) == 0 else None
+    return bootstrap_mean(one.moved, random, bounds=bounds)
+
+
+def figure_of(asked: Sequence[Asked]) -> Figure | None:
+    """Share of answers that turn, by way of asking."""
+    rows: list[dict[str, Scalar]] = []
+    for one in asked:
+        share = _share(one.turned, None)
+        if share.value is not None:
+            rows.append({"label": one.how, "value": share.value, "low": share.low, "high": share.high, "n": share.n})
+    if len(rows) < 2:
+        return None
+    return Figure(
+        id="reproducibility-asked-again", kind="intervals", title="How many answers turn when rows are asked again",
+        caption="The same request must turn none. Alone, or in bfloat16, the last bits differ by right: what turns "
+        "lies on the border between two answers. Whiskers are 95% intervals.",
+        x_label="share of rows", y_label="asked again", rows=rows,
+    )  # fmt: skip
