@@ -15,7 +15,15 @@ from pathlib import Path
 import numpy as np
 
 from audit.joined_evidence import JoinedEvidence, paired_rows
-from audit.mend_gains import MEASURED_BY, headlines, measured_price, unmeasured_price
+from audit.mend_gains import (
+    MEASURED_BY,
+    further_price,
+    headlines,
+    measured_price,
+    run_costs,
+    unmeasured_price,
+    whose_certificate,
+)
 from audit.statistics import Estimate
 from core_model.errors import BadInput
 from reports.comparison import Comparison, Difference, MendGains
@@ -47,10 +55,11 @@ def compare(
         other = b.audit(result.id)
         if other is not None:
             differences += _of_audit(result, other, rows, why_not, random)
+    differences = [whose_certificate(one, a, b) for one in differences]
     alike = a.data.sha256 == b.data.sha256
     return Comparison(
         a=a.subject, b=b.subject, data=a.data, data_b=None if alike else b.data, rows=differences,
-        mend=_mend(differences, a, rows, random),
+        mend=_mend(differences, a, b, rows, random),
     )  # fmt: skip
 
 
@@ -72,17 +81,20 @@ def refuse_unlike(a: Record, b: Record, *, unpaired: bool, names: tuple[str, str
 
 
 def _mend(
-    differences: list[Difference], a: Record, rows: JoinedEvidence | None, random: np.random.Generator
+    differences: list[Difference], a: Record, b: Record, rows: JoinedEvidence | None, random: np.random.Generator
 ) -> MendGains | None:
     """The headline numbers against attacks and noise, and their price; None where nothing was attacked."""
     gains = headlines(differences, a)
     if not gains:
         return None
-    price = measured_price(differences, a.subject.task) or [
+    quality = measured_price(differences, a.subject.task) or [
         _difference(MEASURED_BY, before, after, rows, None, random) for before, after in unmeasured_price(rows)
     ]
     missing = "no audit of both records measured it, and it cannot be counted from joined evidence rows with labels"
-    return MendGains(gains=gains, price=price, price_missing=None if price else missing)
+    return MendGains(
+        gains=gains, price=[*quality, *further_price(differences)], price_missing=None if quality else missing,
+        costs=run_costs(a, b),
+    )  # fmt: skip
 
 
 def _of_audit(

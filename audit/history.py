@@ -307,7 +307,7 @@ def _run(number: int, record: Record) -> HistoryRun:
     policy = record.policy
     return HistoryRun(
         number=number,
-        name=record.subject.name,
+        name=record.subject.called,
         sha256=record.subject.sha256,
         started=record.run.started,
         content_sha256=record.content_sha256,

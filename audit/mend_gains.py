@@ -16,8 +16,8 @@ from audit.statistics import Estimate
 from core_model.evaluation import PRIMARY
 from core_model.metrics import accuracy, balanced_accuracy, confusion_counts
 from core_model.tasks import Task
-from reports.comparison import Difference
-from reports.record import Metric, Record
+from reports.comparison import Difference, RunCost
+from reports.record import Metric, Record, Status
 
 # Audit -> metric -> the slices that a headline may have; others are classes, groups and degrees.
 HEADLINES: dict[str, dict[str, frozenset[str]]] = {
@@ -34,10 +34,17 @@ HEADLINES: dict[str, dict[str, frozenset[str]]] = {
         "certified_accuracy": frozenset({"radius"}),
     },
 }
+CERTIFIED = ("certified_accuracy", "abstention_rate")
 STRONGEST = "pgd-L2"  # of the attacks in embedding space, the one that is told
 
 QUALITY = {"accuracy": accuracy, "balanced_accuracy": balanced_accuracy}  # of a classifier, where nobody attacks
 MEASURED_BY = "evaluability"
+# What else is paid where nobody attacks: audit -> metric; of a part of the rows only differences between its groups.
+PRICES: dict[str, tuple[str, ...]] = {
+    "generalization": ("expected_calibration_error", "brier_score"),
+    "fairness": ("demographic_parity_difference", "equalized_odds_difference", "counterfactual_flip_rate"),
+    "emissions": ("examples_per_second", "processor_seconds_per_1000_inferences", "energy_per_1000_inferences"),
+}
 
 
 def headlines(differences: Sequence[Difference], a: Record) -> list[str]:
@@ -85,3 +92,45 @@ def unmeasured_price(rows: JoinedEvidence | None) -> list[tuple[Metric, Metric]]
         for table in tables
     )  # fmt: skip
     return list(zip(a, b, strict=True))
+
+
+def further_price(differences: Sequence[Difference]) -> list[Difference]:
+    """Lines of calibration, fairness and work, where both records measured them."""
+    return [
+        one
+        for one in differences
+        if one.name in PRICES.get(one.audit, ()) and set(one.slice) <= {"by"} and one.difference is not None
+    ]
+
+
+def run_costs(a: Record, b: Record) -> list[RunCost]:
+    """What the audits that both measured took, where one of the two asks by votes; else a run's time says little."""
+    if a.subject.smoothing == b.subject.smoothing:
+        return []
+    both = [
+        (one.cost, other.cost)
+        for one in a.audits
+        if (other := b.audit(one.id)) is not None and one.status == other.status == Status.MEASURED
+    ]
+    found = [
+        RunCost(quantity="seconds", a=sum(x.seconds for x, _ in both), b=sum(y.seconds for _, y in both)),
+        RunCost(
+            quantity="forward passes",
+            a=sum(x.forward_passes for x, _ in both),
+            b=sum(y.forward_passes for _, y in both),
+        ),
+    ]
+    energy = [(x.energy_kwh, y.energy_kwh) for x, y in both]
+    known = [(x, y) for x, y in energy if x is not None and y is not None]
+    if known and len(known) == len(energy):
+        found.append(RunCost(quantity="kWh", a=sum(x for x, _ in known), b=sum(y for _, y in known)))
+    return found if both else []
+
+
+def whose_certificate(one: Difference, a: Record, b: Record) -> Difference:
+    """The line of a certificate, saying that it is a smoothed classifier's where one of the two is none."""
+    plain = [name for name, record in (("A", a), ("B", b)) if record.subject.smoothing is None]
+    if one.name not in CERTIFIED or len(plain) != 1:
+        return one
+    said = f"nothing is proven of {plain[0]} itself: its number is that of the smoothed classifier around it"
+    return one.model_copy(update={"reason": f"{one.reason}; {said}" if one.reason else said})

@@ -97,7 +97,7 @@ def _facts(record: Record) -> dict[str, str]:
         "verdict_reason": record.verdict_reason,
         "record": SEAL_WORDS[seal(record)],
         "content_sha256": record.content_sha256,
-        "checkpoint": record.subject.name,
+        "checkpoint": record.subject.called,
         "checkpoint_sha256": record.subject.sha256,
         "data_sha256": record.data.sha256,
         "policy": record.policy.name if record.policy else None,

@@ -62,12 +62,25 @@ class Difference(Part):
         return f"{self.audit}.{self.name}" + (f"[{inside}]" if inside else "")
 
 
+class RunCost(Part):
+    """What the same audits took of both, without what the cache of predictions knew already; no interval: one run."""
+
+    quantity: Literal["seconds", "forward passes", "kWh"]
+    a: float
+    b: float
+
+
 class MendGains(Part):
     """How a mend against attacks and noise is judged: what it moved there, and what it cost where nobody attacks."""
 
     gains: list[str] = Field(description="keys of `rows` (audit.name[slice]): the headline numbers")
-    price: list[Difference] = Field(default_factory=list, description="quality on the rows as they are")
-    price_missing: str | None = Field(None, description="why the price is not known")
+    price: list[Difference] = Field(
+        default_factory=list, description="quality, fairness and work on the rows as they are"
+    )
+    price_missing: str | None = Field(None, description="why the price in quality is not known")
+    costs: list[RunCost] = Field(
+        default_factory=list, description="where one of the two is a smoothed classifier: work of the audits of both"
+    )
 
     @model_validator(mode="after")
     def _priced(self) -> MendGains:

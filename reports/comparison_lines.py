@@ -6,11 +6,15 @@ from collections.abc import Iterator
 
 from reports.comparison import Comparison, Difference
 from reports.numbers import number
+from reports.smoothing_words import smoothing_sentence
 from reports.text import terminal_text
 
 
 def comparison_lines(comparison: Comparison) -> Iterator[str]:
     """Plain lines, inert; numbers without evidence of change are counted, unless a mend is judged by them."""
+    for letter, side in (("A", comparison.a), ("B", comparison.b)):
+        if side.smoothing is not None:
+            yield _say(f"{letter}: {smoothing_sentence(side.smoothing)}")
     for row in comparison.rows:
         if row.conclusion in ("better", "worse", "changed"):
             yield _say(f"{row.conclusion:<8} {row.key.replace('.', ': ', 1)} {_difference(row)}")
@@ -25,6 +29,9 @@ def comparison_lines(comparison: Comparison) -> Iterator[str]:
             yield _judged(row)
         if comparison.mend.price_missing:
             yield _say(f"  not known: {comparison.mend.price_missing}")
+        for cost in comparison.mend.costs:
+            times = f", {cost.b / cost.a:.1f} times" if cost.a > 0 else ""
+            yield f"  {cost.quantity} of these audits: {cost.a:.4g} -> {cost.b:.4g}{times}"
 
 
 def _judged(row: Difference) -> str:

@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING
 
 from reports.document import states
 from reports.numbers import cell, measured
+from reports.smoothing_words import smoothing_sentence
 from reports.text import one_line
 
 if TYPE_CHECKING:
@@ -28,6 +29,8 @@ def card(record: Record) -> str:
         f"<p>{_said(record.subject.name)} (sha256 {_said(record.subject.sha256[:12])}) on {record.data.rows:,} rows of "
         f"{_said(record.data.name)}{' (synthetic)' if record.data.synthetic else ''}</p>",
     ]
+    if record.subject.smoothing is not None:
+        head.append(f"<p>{_said(smoothing_sentence(record.subject.smoothing))}</p>")
     if record.content_sha256 is not None and record.sealed().content_sha256 != record.content_sha256:
         head.insert(0, "<p><strong>This record was edited: its content does not fit its own hash.</strong></p>")
     if not record.complete:

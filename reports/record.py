@@ -227,6 +227,12 @@ class SubjectFacts(Part):
         None, description="the wrapper that was audited around these weights; null: the checkpoint itself"
     )
 
+    @property
+    def called(self) -> str:
+        """The name, for forms that hold no more than one: with the wrapper, where it was audited."""
+        how = self.smoothing
+        return self.name if how is None else f"{self.name} (smoothed: {how.looks} looks at {how.keep:.3g} of the words)"
+
 
 class DataFacts(Part):
     """Which rows it was audited on."""

@@ -13,6 +13,7 @@ from reports.document.states import State
 from reports.numbers import cell, measured
 from reports.reading import hash_matches
 from reports.record import Metric, Record, Severity, Status
+from reports.smoothing_words import smoothing_sentence
 from reports.text import terminal_text
 
 Style = Literal["", "bold", "red", "yellow", "green", "dim"]
@@ -40,6 +41,8 @@ def styled_lines(record: Record) -> Iterator[tuple[Style, str]]:
     subject, data = record.subject, record.data
     synthetic = " (synthetic)" if data.synthetic else ""
     yield "bold", f"{_say(subject.name, 80)} on {_say(data.name, 80)}{synthetic}: {data.rows:,} rows"
+    if subject.smoothing is not None:
+        yield "", _say(smoothing_sentence(subject.smoothing))
     if not record.complete:
         yield "yellow", "This run did not end; the same command goes on from where it stopped."
     if record.content_sha256 is not None and not hash_matches(record):

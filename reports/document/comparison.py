@@ -65,6 +65,10 @@ def _page(comparison: Comparison) -> str:
         gains=[_row(row) for row in comparison.gains],
         price=[_row(row) for row in comparison.mend.price] if comparison.mend else [],
         price_missing=comparison.mend.price_missing if comparison.mend else None,
+        costs=[
+            (cost.quantity, number(cost.a), number(cost.b))
+            for cost in (comparison.mend.costs if comparison.mend else ())
+        ],
         compared=sum(row.state is not STATES["not comparable"] for row in rows),
         same_data=data[0].sha256 == data[1].sha256,
     )

@@ -10,6 +10,7 @@ from markupsafe import Markup
 from reports.document import markup
 from reports.language import spoken
 from reports.numbers import duration, number
+from reports.smoothing_words import smoothing_sentence
 
 
 def page(template: str, *, footer: Markup, embedded: Markup, **context: object) -> str:
@@ -34,5 +35,5 @@ def page(template: str, *, footer: Markup, embedded: Markup, **context: object) 
 @cache
 def _jinja() -> Environment:
     jinja = markup.environment()
-    jinja.filters.update(number=number, duration=duration)
+    jinja.filters.update(number=number, duration=duration, smoothed=smoothing_sentence)
     return jinja

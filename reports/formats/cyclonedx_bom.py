@@ -89,7 +89,7 @@ def _model(record: Record) -> Part:
     model: Part = {
         "type": "machine-learning-model",
         "bom-ref": "model",
-        "name": said(subject.name) or "unnamed",
+        "name": said(subject.called) or "unnamed",
         **_hashes(subject.sha256),
     }
     if subject.licence:

@@ -51,7 +51,7 @@ def _properties(record: Record) -> dict[str, str]:
     subject, data = record.subject, record.data
     found = {
         "tool": f"{record.tool.name} {record.tool.version}",
-        "model": subject.name,
+        "model": subject.called,
         "model sha256": subject.sha256,
         "task": subject.task,
         "data": f"{data.name}{' (synthetic)' if data.synthetic else ''}",

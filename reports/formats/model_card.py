@@ -17,6 +17,7 @@ from reports.formats.checks import SEAL_WORDS, Check, checks, number_object, run
 from reports.formats.markdown import inert, table
 from reports.formats.names import said
 from reports.record import AuditResult, Finding, Record, Status
+from reports.smoothing_words import smoothing_sentence
 
 HEADING = "## Responsible AI audit"
 MOST_LINES = 80  # of a table of numbers; audit.json has all of them
@@ -47,7 +48,7 @@ def _front_matter(record: Record) -> str:
         "library_name": "transformers",
         "pipeline_tag": pipeline,
         "tags": ["aboveboard", "responsible-ai"],
-        "model_name": said(record.subject.name) or "unnamed",
+        "model_name": said(record.subject.called) or "unnamed",
         "eval_results": results or None,
     }
     return str(ModelCardData(**{key: value for key, value in fields.items() if value}).to_yaml())
@@ -90,6 +91,7 @@ def _body(record: Record) -> str:
     about = [
         ("Architecture", f"{subject.architecture}, {subject.parameters:,} parameters, {subject.task}"),
         ("Model sha256", subject.sha256),
+        *([("Asked as", smoothing_sentence(subject.smoothing))] if subject.smoothing else []),
         ("Measured on", f"{data.name}, {data.rows:,} rows{', synthetic' if data.synthetic else ''}"),
         ("Data sha256", data.sha256),
         ("Limits of", record.policy.name if record.policy else "the audits themselves"),
@@ -97,7 +99,7 @@ def _body(record: Record) -> str:
         ("Record", f"{record.content_sha256 or 'no hash'}: {SEAL_WORDS[sealed]}"),
     ]
     parts = [
-        f"# {inert(subject.name)}",
+        f"# {inert(subject.called)}",
         HEADING,
         f"**{run_state(record).word.capitalize()}.** {inert(record.verdict_reason, longest=1_000)}",
         "Evidence, not a certificate: it holds for these rows, with the uncertainty that stands beside each number.",

@@ -57,7 +57,7 @@ class _Writer:
         record = self.record
         names = sorted({answer.name for answer in self.people})
         metadata: dict[str, Any] = {
-            "title": _line(f"Audit of {record.subject.name}"),
+            "title": _line(f"Audit of {record.subject.called}"),
             "last-modified": self.when,
             "version": record.schema_version,
             "oscal-version": OSCAL_VERSION,

@@ -121,7 +121,7 @@ def _add_states(family: Any, labels: tuple[str, ...], current: State, words: dic
 
 def _subject(record: Record, family: Any) -> Any:
     facts = {
-        "model": record.subject.name,
+        "model": record.subject.called,
         "model_sha256": record.subject.sha256,
         "data_sha256": record.data.sha256,
         "synthetic_data": "yes" if record.data.synthetic else "no",

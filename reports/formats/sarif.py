@@ -212,7 +212,7 @@ def _run_properties(record: Record) -> dict[str, Any]:
         "verdict": run_state(record).word,
         "verdictReason": said(record.verdict_reason),
         "limits": _counts(record),
-        "model": {"name": said(record.subject.name), "sha256": said(record.subject.sha256, longest=200)},
+        "model": {"name": said(record.subject.called), "sha256": said(record.subject.sha256, longest=200)},
         "data": {
             "name": said(record.data.name),
             "sha256": said(record.data.sha256, longest=200),

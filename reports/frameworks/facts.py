@@ -10,6 +10,7 @@ from reports.language import _, moment, percent, pgettext, translated
 from reports.numbers import ABSENT, cell, number
 from reports.record import DataFacts, Record, Severity, Status
 from reports.selftest import ControlFacts
+from reports.smoothing_words import smoothing_sentence
 
 Pairs = list[tuple[str, str]]
 MOST_LINES = 8
@@ -38,6 +39,7 @@ def _checkpoint(record: Record) -> Fact:
         (_("architecture"), subject.architecture),
         (_("parameters"), number(subject.parameters)),
         (_("licence"), subject.licence or _("not stated")),
+        *([(_("asked as"), smoothing_sentence(subject.smoothing))] if subject.smoothing else []),
         *((translated(key) or key, str(value)) for key, value in list(subject.facts.items())[:MOST_LINES]),
     ]
     return Fact(_("The checkpoint, as its files describe it"), pairs)
