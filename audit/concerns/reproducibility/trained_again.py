@@ -77,6 +77,9 @@ def train_again(subject: Subject, *, steps: int, whole: bool, seeds: int) -> Tra
         return TrainedAgain(NO_RECORD, "a checkpoint trained by `aboveboard train`")
     if (subject.checkpoint.path / FEDERATED).exists():
         return TrainedAgain("clients trained it, each on rows of its own")
+    if subject.smoothing is not None:
+        return TrainedAgain("the smoothed classifier is on trial, and a training makes the model in it", "an audit without "
+                            "--smoothing-keep")  # fmt: skip
     base = subject.reference if subject.has(Need.REFERENCE_CHECKPOINT) else None
     data = subject.training if subject.has(Need.TRAINING_DATA) else None
     if problem := why_not(record, data=data, base=base):
