@@ -17,10 +17,12 @@ from core_model.supply_chain import (
     compressed,
     executables,
     gguf,
+    keras_files,
     onnx_files,
     pickles,
     remote_code,
     templates,
+    tensorflow_files,
 )
 from core_model.supply_chain.content import LARGEST, Content, Item, content_of
 from core_model.supply_chain.folder import Entry, open_regular, walk
@@ -148,6 +150,8 @@ def _look(item: Item) -> Iterator[Issue]:
             yield from pickles.scan_pickle(item)
     if onnx_files.is_onnx(item, content):
         yield from _inside(item, onnx_files.scan_onnx(item))
+    yield from keras_files.scan_keras(item, content)
+    yield from tensorflow_files.scan_tensorflow(item, content)
     if content is not Content.ZIP and item.size and _ends_as_zip(item):
         yield Issue(
             Kind.ARCHIVE, Level.MEDIUM, item.name, None, f"it begins as {content} and ends as a zip archive",
