@@ -30,6 +30,7 @@ if TYPE_CHECKING:
     from core_model.evaluation import Answers
 
 FEDERATED = "federated_record.json"
+SMOOTHED = "the smoothed classifier is on trial, and a training makes the model in it: leave --smoothing-keep out"
 CHI_SQUARE = "chi-square for a standard deviation of normal values"
 DODGE = "Dodge et al. 2020, arXiv:2002.06305"
 
@@ -75,11 +76,8 @@ def train_again(subject: Subject, *, steps: int, whole: bool, seeds: int) -> Tra
     record = subject.checkpoint.training_record
     if record is None:
         return TrainedAgain(NO_RECORD, "a checkpoint trained by `aboveboard train`")
-    if (subject.checkpoint.path / FEDERATED).exists():
-        return TrainedAgain("clients trained it, each on rows of its own")
-    if subject.smoothing is not None:
-        return TrainedAgain("the smoothed classifier is on trial, and a training makes the model in it", "an audit without "
-                            "--smoothing-keep")  # fmt: skip
+    if subject.smoothing is not None or (subject.checkpoint.path / FEDERATED).exists():
+        return TrainedAgain(SMOOTHED if subject.smoothing else "clients trained it, each on rows of its own")
     base = subject.reference if subject.has(Need.REFERENCE_CHECKPOINT) else None
     data = subject.training if subject.has(Need.TRAINING_DATA) else None
     if problem := why_not(record, data=data, base=base):
