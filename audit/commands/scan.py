@@ -28,8 +28,9 @@ def scan(folder: Path, gate: str | None, as_json: bool) -> int:
     """Look at every file of FOLDER without loading or running any, checkpoint or not.
 
     Pickles are disassembled and judged by picklescan and fickling; archives are looked into; chat templates are parsed;
-    graphs (ONNX, Keras, TensorFlow) are read part by part; configuration that names code, links out of the folder, pipes,
-    programs, untrue headers and secrets are told with file and byte. `aboveboard audit --only security` does the same for a checkpoint that can be opened.
+    graphs (ONNX, Keras, TensorFlow) are read part by part; configuration that names code, links out of the folder,
+    pipes, programs, untrue headers and secrets are told with file and byte. `aboveboard audit --only security` does the
+    same for a checkpoint that can be opened.
 
     \b
     Examples:
