@@ -51,10 +51,8 @@ def test_the_score_is_the_log_probability_of_what_the_model_wrote(tmp_path, fami
     np.testing.assert_allclose(last, [own[-1] for own in found], atol=1e-4)
 
 
-def captums(checkpoint, text, answer, token=None):
-    """IntegratedGradients over the embeddings of the prompt or source, by a forward of its own; (its tokens,)."""
-    from captum.attr import IntegratedGradients
-
+def embedded(checkpoint, text, answer, token=None):
+    """By a forward of its own: from embeddings of the prompt or source to log p, and those of text and baseline."""
     model, tokenizer = checkpoint.load_model(), checkpoint.load_tokenizer()
     ids = tokenizer(text, return_tensors="pt")["input_ids"]
     both = model.config.is_encoder_decoder
@@ -75,7 +73,14 @@ def captums(checkpoint, text, answer, token=None):
         each = logits.log_softmax(-1).gather(2, wanted[None, :, None].expand(rows, -1, -1)).squeeze(2)
         return each.sum(1) if token is None else each[:, token]
 
-    start, end = embed(blank).detach() * scale, embed(ids).detach() * scale
+    return score, embed(ids).detach() * scale, embed(blank).detach() * scale
+
+
+def captums(checkpoint, text, answer, token=None):
+    """IntegratedGradients over the embeddings of the prompt or source; (its tokens,)."""
+    from captum.attr import IntegratedGradients
+
+    score, end, start = embedded(checkpoint, text, answer, token)
     return IntegratedGradients(score).attribute(end, start, n_steps=300).sum(-1)[0].detach().numpy()
 
 

@@ -60,9 +60,8 @@ from audit.concerns.explainability.findings import (
 )
 from audit.concerns.explainability.influence import influence_metrics, influences
 from audit.concerns.explainability.stability import (
-    NEIGHBOURS,
-    PERTURBATIONS,
     completeness_metrics,
+    planned_stability_passes,
     stability_metrics,
 )
 from audit.concerns.explainability.without_gradients import evidence_without_gradients
@@ -174,8 +173,7 @@ def planned_passes(size: Size, options: ExplainabilityOptions) -> Mapping[str, i
         "data": size.rows,
         "points between baseline and text": rows * (2 * FIRST + 2 + EVEN_STEPS + 2),
         "explained texts without some words": deletions,
-        "texts near explained ones": stable
-        * (PERTURBATIONS * len(options.methods) + (NEIGHBOURS + 1) * (EVEN_STEPS + 2)),
+        "texts near explained ones": planned_stability_passes(stable, len(options.methods)),
         "points under shuffled layers": stable * options.cascade_stages * (EVEN_STEPS + 2),
         "attention of explained texts": rows * (2 if "attention-rollout" in options.methods else 1),
         "texts without an influential word": (2 * options.top_words + 3 * options.identity_words)
@@ -274,10 +272,13 @@ def evidence_without_labels(
         return nothing_to_rank(limit, subject.why_no_gradients)  # a word that goes stays as padding among their points
     rows, tolerance, resamples = options.written_rows, options.tolerance, options.resamples
     if subject.task is Task.QUESTION_ANSWERING:
-        return answers_evidence(subject, random, limit=limit, rows=rows, tolerance=tolerance, resamples=resamples)
+        return answers_evidence(
+            subject, random, limit=limit, rows=rows, stability_rows=options.stability_rows, tolerance=tolerance,
+            resamples=resamples,
+        )  # fmt: skip
     return writing_evidence(
-        subject, random, limit=limit, rows=rows, answer_tokens=options.answer_tokens, tolerance=tolerance,
-        resamples=resamples,
+        subject, random, limit=limit, rows=rows, stability_rows=options.stability_rows,
+        answer_tokens=options.answer_tokens, tolerance=tolerance, resamples=resamples,
     )  # fmt: skip
 
 

@@ -19,6 +19,7 @@ import numpy as np
 
 from audit.concerns.explainability.attention import attention_figure
 from audit.concerns.explainability.faithfulness import SHARES, Watched
+from audit.concerns.explainability.stability import planned_stability_passes, stability_metrics
 from audit.concerns.explainability.trials import on_trial
 from audit.evidence import Limit
 from audit.plugin import Evidence
@@ -43,6 +44,7 @@ def planned_answer_passes(rows: int, options: Any) -> Mapping[str, int]:
         "questions that are answered, and their attention": 3 * some,
         "points between baseline and text": some * (TYPICAL_STEPS + EVEN_STEPS + 2),
         "explained texts without some words": some * (2 * TYPICAL_WORDS + 2 * len(SHARES) * (len(METHODS) + 2)),
+        "texts near explained ones": planned_stability_passes(min(some, options.stability_rows), len(METHODS)),
     }
 
 
@@ -52,11 +54,12 @@ def answers_evidence(
     *,
     limit: Limit,
     rows: int,
+    stability_rows: int,
     tolerance: float,
     resamples: int,
 ) -> Evidence | None:
     """The trials of integrated gradients and occlusion; None where no row has two words and a context."""
-    sample_random, weights_random, *others = random.spawn(7)
+    sample_random, weights_random, *others, stability_random = random.spawn(8)
     path = _sampled(subject, rows, sample_random)
     if path is None:
         return None
@@ -73,11 +76,16 @@ def answers_evidence(
         path.worded, attributions, shuffled, answers, watched=OF_A_SPAN, limit=limit, tolerance=tolerance * len(PARTS),
         more_rows=f"explainability.written_rows={max(100, 4 * rows)}", resamples=resamples, random=others,
     )  # fmt: skip
+    held = np.arange(min(len(path), stability_rows))  # the sample is in random order
+    stable = stability_metrics(
+        path, attributions, held, resamples=resamples, random=stability_random, watched=OF_A_SPAN
+    )
     attention, without_attention = attention_figure(path)
     return replace(
         found,
+        metrics=[*found.metrics, *stable],
         figures=[*found.figures, *([attention] if attention else [])],
-        notes=[*_notes(subject, path, by_gradients), *([without_attention] if without_attention else [])],
+        notes=[*_notes(subject, path, by_gradients, len(held)), *([without_attention] if without_attention else [])],
         settings={
             "baseline": "padding embeddings, special tokens kept",
             "answer": "the best span of at most 30 tokens",
@@ -99,13 +107,14 @@ def _sampled(subject: Subject, most: int, random: np.random.Generator) -> Answer
     return AnswerPath(predictor, [subject.texts[row] for row in chosen], [contexts[row] for row in chosen])
 
 
-def _notes(subject: Subject, path: AnswerPath, found: Sequence[Attribution]) -> list[str]:
+def _notes(subject: Subject, path: AnswerPath, found: Sequence[Attribution], held: int) -> list[str]:
     steps = [one.steps or 0 for one in found]
     notes = [
         f"{len(path):,} of {len(subject.texts):,} rows were explained, drawn at random among those with a context; the "
-        "span that the model found was the answer, right or wrong.",
+        f"span that the model found was the answer, right or wrong. {held} of them were held to infidelity and "
+        "sensitivity.",
         f"Integrated gradients took {np.mean(steps):.1f} gradients a row, {min(steps)} to {max(steps)}.",
-        "Words that the model leans on, infidelity and sensitivity are measured of classifiers.",
+        "Words that the model leans on are measured of classifiers.",
     ]
     if path.windowed:
         notes.append(

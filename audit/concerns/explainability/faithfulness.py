@@ -41,6 +41,11 @@ class Watched:
     name: str
     bounds: tuple[float, float] | None = None
 
+    @property
+    def squared(self) -> str:
+        """The unit of its square."""
+        return f"{self.unit}, squared" if " " in self.unit else f"{self.unit} squared"
+
 
 OF_A_CLASS = Watched(PROBABILITY, "probability of the predicted class", (-1.0, 1.0))
 

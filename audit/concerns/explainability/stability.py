@@ -7,9 +7,10 @@ from dataclasses import replace
 
 import numpy as np
 
+from audit.concerns.explainability.faithfulness import OF_A_CLASS, Watched
 from audit.evidence import metric
 from audit.statistics import Estimate, bootstrap_mean
-from core_model.attribution import WITHOUT_SIGN, Attribution
+from core_model.attribution import EVEN_STEPS, WITHOUT_SIGN, Attribution
 from core_model.attribution_path import EmbeddingPath
 from core_model.attribution_trials import infidelity, max_sensitivity
 from reports.record import Metric
@@ -20,6 +21,11 @@ PROBABILITY = "probability"
 PERTURBATIONS = 10  # sets of words for infidelity
 NEIGHBOURS = 4  # noisy copies for sensitivity; each costs eight gradients
 RADIUS = 0.1  # of the noise, as a share of the embeddings' root mean square
+
+
+def planned_stability_passes(rows: int, methods: int) -> int:
+    """Rows through the model that `stability_metrics` takes; gradients count as one each."""
+    return rows * (PERTURBATIONS * methods + (NEIGHBOURS + 1) * (EVEN_STEPS + 2))
 
 
 def completeness_metrics(
@@ -50,8 +56,16 @@ def stability_metrics(
     *,
     resamples: int,
     random: np.random.Generator,
+    watched: Watched = OF_A_CLASS,
+    tokens: np.ndarray | None = None,
 ) -> list[Metric]:
-    """Infidelity of every method whose scores are probabilities, and the sensitivity of integrated gradients."""
+    """Infidelity of every method whose scores add up to what is watched, and the sensitivity of integrated gradients.
+
+    Args:
+        path, attributions: of all rows; scores in the units of the path.
+        rows: those that are put to it.
+        tokens: (rows of the path,) how many units of the path are one of what is watched; None: one.
+    """
     some = path.select(rows)
     sensitivity_random, mean_random, *children = random.spawn(2 + len(attributions))
     seed = int(random.integers(2**62))  # every method meets the same perturbations
@@ -62,12 +76,14 @@ def stability_metrics(
         values = infidelity(
             some, [found[row] for row in rows], perturbations=PERTURBATIONS, random=np.random.default_rng(seed)
         )
+        if tokens is not None:
+            values = values / tokens[rows] ** 2
         lines.append(
             metric(
-                "infidelity", _mean_size(values, child, resamples), unit="probability squared",
+                "infidelity", _mean_size(values, child, resamples), unit=watched.squared,
                 better="lower", slice={"method": name}, source=YEH,
-                definition="mean square of (scores of a random half of the words, minus the probability lost when "
-                "their embeddings become padding); 0 is exact",
+                definition="mean square of (scores of a random half of the words, minus the "
+                f"{watched.name} lost when their embeddings become padding); 0 is exact",
             )
         )  # fmt: skip
     by_gradients = attributions.get("integrated-gradients")

@@ -19,6 +19,7 @@ import numpy as np
 
 from audit.concerns.explainability.attention import attention_figure
 from audit.concerns.explainability.faithfulness import SHARES, Watched
+from audit.concerns.explainability.stability import planned_stability_passes, stability_metrics
 from audit.concerns.explainability.trials import on_trial
 from audit.evidence import Limit
 from audit.plugin import Evidence
@@ -46,6 +47,7 @@ def planned_writing_passes(rows: int, options: Any) -> Mapping[str, int]:
         "points between baseline and text": some * (TYPICAL_STEPS + EVEN_STEPS + 2),
         "explained texts without some words": some
         * (3 + TYPICAL_WORDS + 2 * len(SHARES) * (len(METHODS) + 2)),
+        "texts near explained ones": planned_stability_passes(min(some, options.stability_rows), len(METHODS)),
     }  # fmt: skip
 
 
@@ -55,24 +57,26 @@ def writing_evidence(
     *,
     limit: Limit,
     rows: int,
+    stability_rows: int,
     answer_tokens: int,
     tolerance: float,
     resamples: int,
 ) -> Evidence | None:
     """The trials of integrated gradients and occlusion; None where no row has two words and an answer."""
-    sample_random, order_random, weights_random, *others = random.spawn(7)
+    sample_random, order_random, weights_random, *others, stability_random = random.spawn(8)
     sampled = _sampled(subject, rows, answer_tokens, sample_random)
     if sampled is None:
         return None
     path, silent = sampled
     lengths = np.array([len(answer.ids) for answer in path.answers])
     targets = np.full(len(path), WHOLE)
-    attributions = {
-        "integrated-gradients": _per_token(
-            integrated_gradients(path, targets, tolerance=tolerance * lengths, most_steps=MOST_STEPS), lengths
+    whole = {
+        "integrated-gradients": integrated_gradients(
+            path, targets, tolerance=tolerance * lengths, most_steps=MOST_STEPS
         ),
-        "occlusion": _per_token(occlusion_of_answers(path), lengths),
+        "occlusion": occlusion_of_answers(path),
     }
+    attributions = {method: _per_token(found, lengths) for method, found in whole.items()}
     copied = randomized(path.predictor, weights_random)
     shuffled = integrated_gradients(path.asking(copied), targets, even_steps=EVEN_STEPS)  # ranking only
 
@@ -86,12 +90,17 @@ def writing_evidence(
         more_rows=f"explainability.written_rows={max(100, 4 * rows)}", resamples=resamples,
         random=[order_random, *others],
     )  # fmt: skip
+    held = np.arange(min(len(path), stability_rows))  # the sample is in random order
+    stable = stability_metrics(
+        path, whole, held, resamples=resamples, random=stability_random, watched=OF_AN_ANSWER, tokens=lengths
+    )
     attention, without_attention = attention_figure(path)
     return replace(
         found,
+        metrics=[*found.metrics, *stable],
         figures=[*found.figures, *([attention] if attention else [])],
         notes=[
-            *_notes(subject, path, attributions["integrated-gradients"], silent),
+            *_notes(subject, path, attributions["integrated-gradients"], silent, len(held)),
             *([without_attention] if without_attention else []),
         ],
         settings={
@@ -143,15 +152,15 @@ def _per_token(found: Sequence[Attribution], lengths: np.ndarray) -> list[Attrib
     ]  # fmt: skip
 
 
-def _notes(subject: Subject, path: WritingPath, found: Sequence[Attribution], silent: int) -> list[str]:
+def _notes(subject: Subject, path: WritingPath, found: Sequence[Attribution], silent: int, held: int) -> list[str]:
     steps = [one.steps or 0 for one in found]
     read = "its first half was the prompt" if subject.task is Task.LANGUAGE_MODELING else "its text was the source"
     notes = [
         f"{len(path):,} of {len(subject.texts):,} rows were explained, drawn at random among those with two words to "
         f"rank; {read}, and what the model wrote greedily, {max(len(a.ids) for a in path.answers)} tokens at most, was "
-        "the answer.",
+        f"the answer. {held} of them were held to infidelity and sensitivity.",
         f"Integrated gradients took {np.mean(steps):.1f} gradients a row, {min(steps)} to {max(steps)}.",
-        "Words that the model leans on, infidelity and sensitivity are measured of classifiers.",
+        "Words that the model leans on are measured of classifiers.",
     ]
     if silent:
         notes.append(f"{silent} rows were left out: the model writes nothing for them.")

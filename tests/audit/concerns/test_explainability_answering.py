@@ -87,7 +87,14 @@ def test_true_explanations_of_an_answer_beat_a_random_order_and_pass(evidence):
     assert [figure.id for figure in evidence.figures] == ["explainability-faithfulness", "explainability-attention"]
 
 
-def test_an_explanation_that_says_the_opposite_fails_and_is_told(reader, monkeypatch):
+def test_infidelity_and_sensitivity_are_measured_of_spans(evidence):
+    for method in ("integrated-gradients", "occlusion"):
+        line = the(evidence, "infidelity", method=method)
+        assert line.n == 15 and line.unit == "nats squared" and 0 <= line.interval[0] <= line.value
+    assert the(evidence, "max_sensitivity", method="integrated-gradients").value > 0
+
+
+def test_an_explanation_that_says_the_opposite_fails_and_is_told(reader, monkeypatch, evidence):
     """The planted fault: the words that speak against the answer are named as those that speak for it."""
 
     def turned(*arguments, **settings):
@@ -99,6 +106,8 @@ def test_an_explanation_that_says_the_opposite_fails_and_is_told(reader, monkeyp
     assert line.verdict is Verdict.FAIL and line.interval[1] < 0
     [told] = [f for f in found.findings if f.id == "explainability-not-faithful-integrated-gradients"]
     assert told.severity is Severity.HIGH and "occlusion" in told.mitigation.command
+    wrong, right = (the(one, "infidelity", method="integrated-gradients") for one in (found, evidence))
+    assert wrong.interval[0] > right.interval[1]
 
 
 def test_the_same_seed_gives_the_same_evidence_and_the_plan_about_what_is_spent(reader):

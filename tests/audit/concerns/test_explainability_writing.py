@@ -72,7 +72,20 @@ def test_true_explanations_of_a_translation_beat_a_random_order_and_pass(evidenc
     assert "written tokens' attention" in evidence.figures[1].title
 
 
-def test_an_explanation_that_says_the_opposite_fails_and_is_told(translator, monkeypatch):
+def test_infidelity_and_sensitivity_are_of_few_rows_and_per_token_of_the_answer(translator, evidence):
+    for method in ("integrated-gradients", "occlusion"):
+        line = the(evidence, "infidelity", method=method)
+        assert line.n == 15 and line.unit == "nats a token, squared" and 0 <= line.interval[0] <= line.value
+    assert the(evidence, "max_sensitivity", method="integrated-gradients").value > 0
+    few = OPTIONS.model_copy(update={"stability_rows": 3})
+    found = explainability(translator, few, np.random.default_rng(0))
+    assert the(found, "infidelity", method="occlusion").n == 3
+    assert [m for m in found.metrics if "fidelity" not in m.name and "sensitivity" not in m.name] == [
+        m for m in evidence.metrics if "fidelity" not in m.name and "sensitivity" not in m.name
+    ]
+
+
+def test_an_explanation_that_says_the_opposite_fails_and_is_told(translator, monkeypatch, evidence):
     """The planted fault: the words that speak against the answer are named as those that speak for it."""
 
     def turned(*arguments, **settings):
@@ -85,6 +98,8 @@ def test_an_explanation_that_says_the_opposite_fails_and_is_told(translator, mon
     [told] = [f for f in found.findings if f.id == "explainability-not-faithful-integrated-gradients"]
     assert told.severity is Severity.HIGH and "nats a token" in told.statement
     assert "occlusion" in told.mitigation.command
+    wrong, right = (the(one, "infidelity", method="integrated-gradients") for one in (found, evidence))
+    assert wrong.interval[0] > right.interval[1]
 
 
 def test_the_plan_tells_about_what_is_spent(translator, evidence):
