@@ -15,6 +15,7 @@ import re
 from collections.abc import Mapping
 from dataclasses import dataclass
 from functools import cache
+from itertools import islice
 from typing import Any, Literal
 
 from core_model.model_card import front_matter
@@ -36,20 +37,22 @@ SECTIONS = {  # words of headings, in small letters
     "limitations, recommendations": r"limitation|caveat|recommendation",
 }
 PLACEHOLDER = re.compile(
-    r"\[?more information needed\]?|\[optional\]|\{\{.*?\}\}|<[^<>]*>|\[(your|insert|add)[^\]]*\]|\.{3}|\u2026"
+    r"\[?more information needed\]?|\[optional\]|\{\{.{0,200}?\}\}|<[^<>]{0,200}>"
+    r"|\[(your|insert|add)[^\]]{0,200}\]|\.{3}|\u2026"
     r"|\[?\b(todo|tbd|tba|fixme|n/?a|none|unknown|coming soon|fill (me )?in|lorem ipsum|placeholder"
     r"|to be (added|filled( in)?|written|determined))\b\.?\]?",
     re.IGNORECASE | re.DOTALL,
 )
 COMMENT = re.compile(r"<!--.*?(-->|\Z)", re.DOTALL)
 LABEL = re.compile(  # what waits for a value: "**License:**", the head of a table
-    r"^\s*[-*]?\s*\*{1,2}[^*\n]{1,60}\*{1,2}:?\s*$|^\s*[-*]?\s*\*{1,2}[^*\n]{1,60}:\*{1,2}|^\s*\|[-|: ]+\|\s*$",
+    r"^[ \t]{0,8}(?:[-*][ \t]{1,8})?\*{1,2}[^*\n]{1,60}(?:\*{1,2}:?[ \t]{0,8}$|:\*{1,2})|^[ \t]{0,8}\|[-|: ]{1,500}$",
     re.MULTILINE,
 )
 HEADING = re.compile(r"^ {0,3}(#{1,6})\s+(.*?)\s*#*\s*$")
 FENCE = re.compile(r"^ {0,3}(`{3,}|~{3,})")
 EARLIER = "what an earlier card said"  # `aboveboard package` shows the card before its own in a block of plain text
 DEEPEST = 6  # levels of headings
+MOST_HEADINGS, LONGEST_LINE = 1_000, 2_000  # a card is a stranger's text
 TITLE = "about this model"  # in the place of the name, whose words say nothing of what stands there
 FEWEST_LETTERS = 20  # of a section that says something: shorter than any sentence that does
 
@@ -97,7 +100,7 @@ def _without_placeholders(text: str) -> str:
 
 def _sections(card: str) -> list[tuple[str, str]]:
     """(heading in small letters, text down to the next heading of its level or above), subsections included."""
-    lines = COMMENT.sub(" ", _body(card)).splitlines()
+    lines = [line[:LONGEST_LINE] for line in COMMENT.sub(" ", _body(card)).splitlines()]
     marks: list[tuple[int, int, str]] = []  # line, level, heading
     fence, shows_card = "", False
     for number, line in enumerate(lines):
@@ -109,11 +112,12 @@ def _sections(card: str) -> list[tuple[str, str]]:
         elif (heading := HEADING.match(line)) and (not fence or shows_card):
             marks.append((number, len(heading[1]), heading[2].lower()))
     boilerplate = _template_lines()
-    found = []
+    marks, found = marks[:MOST_HEADINGS], []
     for place, (number, level, heading_words) in enumerate(marks):
         is_title = not place and level == 1
         depth_of_end = DEEPEST if is_title else level  # a title's text ends at the next heading of any level
-        end = next((other for other, depth, _ in marks[place + 1 :] if depth <= depth_of_end), len(lines))
+        later = islice(marks, place + 1, None)
+        end = next((other for other, depth, _ in later if depth <= depth_of_end), len(lines))
         text = [
             line for line in lines[number + 1 : end]
             if not HEADING.match(line) and not FENCE.match(line) and line.strip() not in boilerplate

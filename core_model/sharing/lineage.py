@@ -24,7 +24,7 @@ from enum import StrEnum
 
 import numpy as np
 
-from core_model.sharing.weight_pairs import FEWEST, Pair, at, blocks, coarser, rounded
+from core_model.sharing.weight_pairs import FEWEST, Pair, blocks, coarser, reader, rounded
 
 SHUFFLES = 99
 PLACES = 4_096  # numbers of a matrix that the simulation looks at: chance moves a cosine of so many by 0.016
@@ -146,11 +146,11 @@ def against_chance(matrices: Sequence[Pair], random: np.random.Generator) -> Tri
         rows, columns = pair.ours.shape
         chosen = np.sort(random.choice(pair.size, size=min(PLACES, pair.size), replace=False, shuffle=False))
         i, j = np.divmod(chosen, columns)
-        ours = at(pair.ours, chosen)
-        observed[place] = _cosine(ours, at(pair.theirs, chosen))
+        ours, read = reader(pair.ours)(chosen), reader(pair.theirs)
+        observed[place] = _cosine(ours, read(chosen))
         for draw in range(SHUFFLES):
             moved = random.permutation(rows)[i] * columns + random.permutation(columns)[j]
-            shuffled[place, draw] = _cosine(ours, at(pair.theirs, moved))
+            shuffled[place, draw] = _cosine(ours, read(moved))
     return Trial(observed, shuffled)
 
 

@@ -14,14 +14,13 @@ from pathlib import PurePosixPath
 
 from core_model.packaging import PATH, VOCABULARIES
 from core_model.secret_scan import TEXT
-from core_model.supply_chain.content import LARGEST
 from core_model.supply_chain.folder import Entry, open_regular
 
 KINDS = {
     "home folder": re.compile(r"(?:/home/|/Users/|/root/|\b[A-Za-z]:\\\\?Users\\\\?)[\w.@+-]+|(?<![\w/])/root/[\w.-]"),
-    "git remote": re.compile(r"\bgit@[\w.-]+:[\w./~-]+|\b(?:ssh|git)://[\w.@:-]+/[\w./~-]+|\bhttps://[^\s/@:]+(?::[^\s/@]*)?@[\w.-]+/"),
+    "git remote": re.compile(r"\bgit@[\w.-]{1,99}:[\w./~-]|\b(?:ssh|git)://[\w.@:-]{1,99}/[\w.~-]|\bhttps?://[^\s/@:]{1,99}(?::[^\s/@]{0,99})?@\w"),
     "experiment id": re.compile(
-        r"\bwandb\.ai/[\w.-]+/[\w.-]+(?:/runs/\w+)?|\brun-\d{8}_\d{6}-\w{8}\b|\b(?:_?wandb|mlflow|comet|neptune)[\w.]*[\"']?\s*[:=]"
+        r"\bwandb\.ai/[\w.-]{1,99}/[\w.-]|\brun-\d{8}_\d{6}-\w{8}\b|\b(?:_?wandb|mlflow|comet|neptune)[\w.]*[\"']?\s*[:=]"
         r"|\bmlruns/",
     ),
 }  # fmt: skip
@@ -41,6 +40,7 @@ LEFTOVER_FOLDERS = {
     ".training_state": "an interrupted training",
 }  # fmt: skip
 EVENTS = re.compile(r"events\.out\.tfevents\.")
+LARGEST = 2 * 2**20  # bytes of a text that is looked at
 LONGEST_LINE = 20_000  # characters that are looked at; settings have none that long
 LARGEST_HEADER = 2**20  # bytes of a safetensors header whose text is looked at
 
@@ -81,10 +81,19 @@ def leftovers_in(files: list[Entry]) -> list[tuple[str, str]]:
     return list(found.items())
 
 
+def too_large(files: list[Entry]) -> list[str]:
+    """Text files that are too large to be looked at."""
+    return [entry.name for entry in files if entry.size > LARGEST and _holds_text(entry)]
+
+
 def is_text(entry: Entry) -> bool:
     """Whether a file's lines are looked at."""
+    return 0 < entry.size <= LARGEST and _holds_text(entry)
+
+
+def _holds_text(entry: Entry) -> bool:
     path = PurePosixPath(entry.name)
-    return 0 < entry.size <= LARGEST and path.suffix.lower() in TEXT and path.name not in VOCABULARIES
+    return path.suffix.lower() in TEXT and path.name not in VOCABULARIES
 
 
 def lines_of(entry: Entry) -> Iterator[tuple[int, str]]:

@@ -15,7 +15,8 @@ def vocabulary(folder: Path) -> dict[str, int] | None:
     whole = read_if_sound(folder, "tokenizer.json")
     model = whole.get("model")
     found = _tokens(model.get("vocab")) if isinstance(model, dict) else {}
-    for token in whole.get("added_tokens") or ():
+    added = whole.get("added_tokens")
+    for token in added if isinstance(added, list) else ():
         if isinstance(token, dict) and isinstance(token.get("content"), str) and isinstance(token.get("id"), int):
             found[token["content"]] = token["id"]
     return found or _tokens(read_if_sound(folder, "vocab.json")) or _lines(folder) or None

@@ -6,7 +6,8 @@ Files are read as their headers say, never as a whole: whatever the size of a ch
 from __future__ import annotations
 
 import re
-from collections.abc import Iterator, Mapping
+from collections import Counter
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
 from itertools import product
 from typing import Any
@@ -72,8 +73,9 @@ def _by_name(ours: Mapping[str, Tensor], theirs: Mapping[str, Tensor]) -> list[P
 
 
 def _first_parts(side: Mapping[str, Tensor]) -> list[str]:
-    """ "" and every first part of names that several tensors share."""
-    return ["", *sorted({name.split(".")[0] + "." for name in side if name.count(".") > 1})]
+    """Nothing, and the first parts of names that most tensors share."""
+    shared = Counter(name.split(".")[0] + "." for name in side if name.count(".") > 1)
+    return ["", *(first for first, _ in shared.most_common(3))]
 
 
 def _without(side: Mapping[str, Tensor], first: str) -> dict[str, Tensor]:
@@ -87,7 +89,7 @@ def _without(side: Mapping[str, Tensor], first: str) -> dict[str, Tensor]:
 
 def layer_of(name: str) -> str:
     """The part of a model that a tensor belongs to: "layer 3", "encoder layer 3", "embeddings", "above the layers"."""
-    found = re.search(r"\.?(?:^|\.)(\d+)\.", name)
+    found = re.search(r"\.?(?:^|\.)(\d{1,4})\.", name)
     if found:
         side = next((side + " " for side in ("encoder", "decoder") if re.search(rf"(^|\.){side}\.", name)), "")
         both = side if "decoder" in name or "encoder.block" in name or "encoder.layers" in name else ""
@@ -102,9 +104,16 @@ def blocks(pair: Pair) -> Iterator[tuple[np.ndarray, np.ndarray]]:
         yield numbers(sides[0][start : start + BLOCK], pair.ours), numbers(sides[1][start : start + BLOCK], pair.theirs)
 
 
-def at(tensor: Tensor, places: np.ndarray) -> np.ndarray:
-    """The numbers at some places, counted row by row; (places,) float32."""
-    return numbers(_mapped(tensor)[places], tensor)
+def reader(tensor: Tensor) -> Callable[[np.ndarray], np.ndarray]:
+    """What gives the numbers at some places, counted row by row: (places,) -> (places,) floats.
+
+    A tensor of one block is read once; of a larger one, only what is asked for.
+    """
+    mapped = _mapped(tensor)
+    if tensor.size > BLOCK:
+        return lambda places: numbers(mapped[places], tensor)
+    whole = numbers(np.asarray(mapped), tensor)
+    return lambda places: whole[places]
 
 
 def numbers(raw: np.ndarray, tensor: Tensor) -> np.ndarray:

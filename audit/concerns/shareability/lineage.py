@@ -35,6 +35,7 @@ if TYPE_CHECKING:
     from core_model.checkpoint import Checkpoint
 
 NO_REFERENCE = "there is no reference checkpoint; --reference CHECKPOINT supplies it, such as the one trained from"
+MOST_LAYERS = 200  # that are told one by one
 SOURCE = "permutation of hidden units: Ainsworth et al. 2023, arXiv:2209.04836; p-values: Phipson and Smyth 2010"
 
 
@@ -145,7 +146,8 @@ def _near(estimate: Estimate) -> Metric:
 
 def _distances(compared: Compared) -> list[Metric]:
     lines = []
-    for layer, one in [(None, compared.whole), *sorted(compared.by_layer.items(), key=_order)]:
+    layers = sorted(compared.by_layer.items(), key=_order)[:MOST_LAYERS]
+    for layer, one in [(None, compared.whole), *layers]:
         place = {"layer": layer} if layer else None
         zero = Estimate.absent("all numbers of one side are 0", n=one.size)
         lines += [

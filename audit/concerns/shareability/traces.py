@@ -13,13 +13,14 @@ from audit.evidence import Limit, metric
 from audit.statistics import Estimate
 from core_model.packaging import RECORDS
 from core_model.secret_scan import INSTALL, find_secrets
-from core_model.sharing.traces import Trace, is_text, lines_of, traces_in
+from core_model.sharing.traces import Trace, is_text, lines_of, too_large, traces_in
 from core_model.supply_chain.folder import Entry
 from reports.errors import LibraryMissing
 from reports.personal_data import Detector, presidio
 from reports.record import Finding, Metric, Severity
 
 STRING = re.compile(r'"((?:[^"\\]|\\.)*)"')
+TELLING = re.compile(r"@|\d|[0-9A-Fa-f]{2}[:-][0-9A-Fa-f]{2}[:-]")  # without, no pattern fits
 HASH = re.compile(r"[0-9a-fA-F]{32,128}")
 
 
@@ -71,6 +72,8 @@ def traces_part(files: list[Entry], limit: Limit, *, personal_data: bool) -> Par
     _add(part, MACHINE, machine, len(texts), None)
     if detector is not None:
         part.notes.append(f"Personal data was looked for by {detector.name}.")
+    if large := too_large(files):
+        part.notes.append(f"Too large to be searched: {some(large)}.")
     part.notes.append("Vocabularies are not searched for traces: their tokens look like anything.")
     return part
 
@@ -96,6 +99,7 @@ def _personal(texts: list[Entry], detector: Detector | None) -> list[Trace]:
         for entry in texts
         for number, line in lines_of(entry)
         for text in _readable(entry, line)
+        if TELLING.search(text)
         for span in detector.spans(text)
     ]
 

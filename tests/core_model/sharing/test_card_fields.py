@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import time
+
+import pytest
 from huggingface_hub import ModelCard, ModelCardData
 
 from core_model.sharing.card_fields import METADATA, SECTIONS, card_fields
@@ -53,3 +56,10 @@ def test_metadata_that_is_empty_or_a_placeholder_is_not_there():
     assert there(
         "---\nlicense: mit\nlanguage: []\ndatasets: [TBD]\nlibrary_name: '[More Information Needed]'\n---\n"
     ) == {"license"}
+
+
+@pytest.mark.parametrize("piece", ["{{", "<", "\n", " \n", "# a\n", "# ", "[add", "**", "|-", "<!--", "```\n", "#\t"])
+def test_a_hostile_card_takes_no_time(piece):
+    started = time.process_time()
+    card_fields(f"# Limitations\n{piece * (300_000 // len(piece))}")
+    assert time.process_time() - started < 3

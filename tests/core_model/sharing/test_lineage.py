@@ -76,10 +76,10 @@ def test_weights_that_were_trained_on_are_derived_however_far_they_moved(say, by
 
 
 def test_models_trained_apart_are_unrelated_although_norms_and_positions_are_alike(say):
-    """The rule's error by simulation: 60 pairs of models initialized apart, none of which is called derived."""
-    said = [say(weights(2 * seed + 1), weights(2 * seed + 2), seed) for seed in range(60)]
+    """The rule's error by simulation: 40 pairs of models initialized apart, none of which is called derived."""
+    said = [say(weights(2 * seed + 1), weights(2 * seed + 2), seed) for seed in range(40)]
     assert Lineage.DERIVED not in said and Lineage.SAME not in said
-    assert said.count(Lineage.UNRELATED) >= 58  # a matrix of ten is near by chance in one of ten pairs
+    assert said.count(Lineage.UNRELATED) >= 38  # a matrix of ten is near by chance in one of ten pairs
 
 
 def test_a_copy_is_the_same_weights_whatever_its_tensors_are_called(say):
@@ -164,6 +164,12 @@ def test_tensors_are_told_by_layer(name, layer):
     assert layer_of(name) == layer
 
 
+def test_hostile_names_of_tensors_take_no_time(say):
+    """Each with a first part and a layer of its own: nothing is tried for all pairs of them."""
+    odd = {f"a{i}.{'9' * 50}.{i}.weight": torch.zeros(1) for i in range(3_000)}
+    assert say({**base(), **odd}, {**base(), **odd}) is Lineage.SAME
+
+
 def test_vocabularies_are_transformers_own(checkpoint, tmp_path):
     from transformers import AutoTokenizer
 
@@ -172,3 +178,38 @@ def test_vocabularies_are_transformers_own(checkpoint, tmp_path):
     assert overlap(known, known) == (1.0, len(known), len(known))
     assert overlap({"a": 0, "b": 1}, {"b": 1, "c": 0})[0] == pytest.approx(1 / 3)
     assert vocabulary(Path(tmp_path)) is None
+
+
+def trained(seed: int, *, steps: int, base: Path | None = None, out: Path) -> Path:
+    """A tiny BERT that learns to tell two kinds of made-up rows, from scratch or from a base; a plain loop of torch."""
+    from transformers import BertForSequenceClassification
+
+    from tests.factories import write_checkpoint
+
+    folder = write_checkpoint(out, hidden=32, layers=2, seed=seed)
+    model = BertForSequenceClassification.from_pretrained(base or folder)
+    random = torch.Generator().manual_seed(7)
+    tokens = torch.randint(5, 100, (64, 12), generator=random)
+    labels = (tokens % 2).sum(dim=1).gt(6).long() if base is None else tokens[:, 3].gt(50).long()
+    optimizer = torch.optim.Adam(model.parameters(), lr=2e-3)
+    first = last = 0.0
+    for step in range(steps):
+        loss = model(input_ids=tokens, labels=labels).loss
+        optimizer.zero_grad()
+        loss.backward()
+        optimizer.step()
+        last = loss.item()
+        first = last if step == 0 else first
+    assert last < 0.5 * first, "it learned nothing, and would prove nothing"
+    model.save_pretrained(folder)
+    return folder
+
+
+def test_models_that_really_learned_the_same_rows_are_unrelated_and_a_fine_tune_is_derived(say, tmp_path):
+    one = trained(0, steps=120, out=tmp_path / "one")
+    two = trained(1, steps=120, out=tmp_path / "two")
+    tuned = trained(2, steps=120, base=one, out=tmp_path / "tuned")
+    weights_of = {path.name: load_file(path / "model.safetensors") for path in (one, two, tuned)}
+    assert say(weights_of["two"], weights_of["one"]) in (Lineage.UNRELATED, Lineage.PARTLY)
+    assert say(weights_of["tuned"], weights_of["one"]) is Lineage.DERIVED
+    assert say(weights_of["tuned"], weights_of["two"]) in (Lineage.UNRELATED, Lineage.PARTLY)
