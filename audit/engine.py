@@ -19,7 +19,7 @@ from typing import Any, Literal
 import numpy as np
 
 from audit.examples import within_bounds
-from audit.mending import of_the_original
+from audit.mending import of_the_original, of_the_wrapper
 from audit.outcomes import Outcomes, refuse_unfit
 from audit.plugin import Evidence, Need, Options, Plugin
 from audit.policy import Policy
@@ -231,6 +231,7 @@ def _placed(result: AuditResult, frame: Record) -> AuditResult:
     """The result with this run's places in the commands of its mends, so that they can be copied as they stand."""
 
     def placed(mend: Mitigation) -> Mitigation:
+        mend = of_the_wrapper(mend, frame.subject.smoothing)
         mend = of_the_original(mend) if frame.subject.facts.get("graph") else mend
         return mend.model_copy(update={"command": frame.with_places(mend.command)})
 

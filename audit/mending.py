@@ -10,7 +10,7 @@ from core_model.data_columns import roles_of
 
 if TYPE_CHECKING:
     from audit.subject import Subject
-    from reports.record import Mitigation
+    from reports.record import Mitigation, SmoothingFacts
 
 READS = ("audit", "plan", "scan", "explain", "normalize")  # what can be done with an exported graph
 ORIGINAL = "ORIGINAL_CHECKPOINT"
@@ -24,6 +24,14 @@ def of_the_original(mend: Mitigation) -> Mitigation:
     command = " ".join(ORIGINAL if word == "CHECKPOINT" else word for word in words)
     why = f"{mend.why}; {ORIGINAL} is the one that this graph was exported from: mend it, and export it again"
     return mend.model_copy(update={"command": command, "why": why})
+
+
+def of_the_wrapper(mend: Mitigation, smoothing: SmoothingFacts | None) -> Mitigation:
+    """A command that audits again asks the same smoothed classifier, where one was audited."""
+    start, flags = "aboveboard audit CHECKPOINT", smoothing_flags(smoothing)
+    if not flags or not mend.command.startswith(f"{start} ") or "--smoothing-keep" in mend.command:
+        return mend
+    return mend.model_copy(update={"command": " ".join([start, *flags]) + mend.command.removeprefix(start)})
 
 
 def column_flags(subject: Subject) -> str:
@@ -47,4 +55,4 @@ def audit_command(subject: Subject, *more: str, data: str = "TEST_FILE") -> str:
     how = subject.generation
     beams = [f"--beams {how.beams}"] if how.beams > 1 else []
     start = f"aboveboard audit CHECKPOINT --data {data} --task {subject.task} {column_flags(subject)}"
-    return " ".join([start, *groups, *beams, *smoothing_flags(subject.smoothing), *more])
+    return " ".join([start, *groups, *beams, *more])

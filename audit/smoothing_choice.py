@@ -47,7 +47,7 @@ def smoothing_facts(smoothing: Smoothing | None) -> SmoothingFacts | None:
     return SmoothingFacts(keep=smoothing.keep, looks=smoothing.looks, mask=smoothing.mask)
 
 
-def smoothing_flags(smoothing: Smoothing | None) -> list[str]:
+def smoothing_flags(smoothing: Smoothing | SmoothingFacts | None) -> list[str]:
     """The flags that put the same wrapper on trial again; none where there is none."""
     if smoothing is None:
         return []
