@@ -12,6 +12,9 @@ from audit.subject import Subject
 from core_model.checkpoint import open_checkpoint
 from core_model.data import Table
 from core_model.prediction import Predictor
+from reports.catalogue import language
+from reports.document.vocabulary import fixed_words
+from reports.language import speaking
 from tests.factories import WORDS, write_checkpoint
 
 SHORTCUT = "bird"
@@ -65,3 +68,12 @@ def subject_of(
         label_names=opened.labels, groups=groups or {}, synthetic=True,
     )  # fmt: skip
     return Subject(checkpoint=opened, data=table, predictor=Predictor(opened, **predictor))
+
+
+def english_only(evidence: Any, name: str) -> set[str]:
+    """Units, names, reasons and words of charts of which a language's catalogue knows nothing."""
+    texts = {one for figure in evidence.figures for one in (figure.title, figure.x_label, figure.y_label)}
+    for line in evidence.metrics:
+        texts |= {line.unit, line.name.replace("_", " "), line.reason}
+    with speaking(language(name)):
+        return {text for text in texts if text and fixed_words(text) is None}

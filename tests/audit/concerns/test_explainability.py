@@ -17,6 +17,7 @@ from core_model.attribution_path import EmbeddingPath
 from reports.record import Severity, Verdict
 from tests.audit.concerns.explainability_subjects import (
     SHORTCUT,
+    english_only,
     subject_of,
     texts_with_shortcut,
     write_shortcut_checkpoint,
@@ -89,6 +90,11 @@ def test_scores_that_do_not_add_up_are_told_and_those_that_do_are_not(evidence, 
     found = explainability(subject_of(shortcut, texts, holds), options, np.random.default_rng(0))
     [told] = [f for f in found.findings if f.id == "explainability-scores-do-not-add-up"]
     assert told.severity is Severity.LOW and "miss their sum by more than 1e-09" in told.statement
+
+
+@pytest.mark.parametrize("name", ["de", "zh"])
+def test_its_numbers_and_charts_can_be_read_in_other_languages(evidence, name):
+    assert english_only(evidence[1], name) == set()
 
 
 def test_a_random_weight_model_does_not_beat_random_and_is_told_so(ignorant):

@@ -18,6 +18,7 @@ from core_model.data import Table
 from core_model.prediction import Predictor
 from core_model.tasks import Task
 from reports.record import Severity, Verdict
+from tests.audit.concerns.explainability_subjects import english_only
 from tests.audit.task_checkpoints import write_task_checkpoint
 from tests.core_model.task_worlds import world
 
@@ -92,6 +93,11 @@ def test_infidelity_and_sensitivity_are_measured_of_spans(evidence):
         line = the(evidence, "infidelity", method=method)
         assert line.n == 15 and line.unit == "nats squared" and 0 <= line.interval[0] <= line.value
     assert the(evidence, "max_sensitivity", method="integrated-gradients").value > 0
+
+
+@pytest.mark.parametrize("name", ["de", "zh"])
+def test_its_numbers_and_charts_can_be_read_in_other_languages(evidence, name):
+    assert english_only(evidence, name) == set()
 
 
 def test_an_explanation_that_says_the_opposite_fails_and_is_told(reader, monkeypatch, evidence):

@@ -20,6 +20,7 @@ from core_model.data import Table
 from core_model.prediction import Predictor
 from core_model.tasks import Task
 from reports.record import Severity, Verdict
+from tests.audit.concerns.explainability_subjects import english_only
 from tests.audit.task_checkpoints import task_world, write_task_checkpoint
 from tests.core_model.task_worlds import ANIMALS, world
 
@@ -83,6 +84,11 @@ def test_infidelity_and_sensitivity_are_of_few_rows_and_per_token_of_the_answer(
     assert [m for m in found.metrics if "fidelity" not in m.name and "sensitivity" not in m.name] == [
         m for m in evidence.metrics if "fidelity" not in m.name and "sensitivity" not in m.name
     ]
+
+
+@pytest.mark.parametrize("name", ["de", "zh"])
+def test_its_numbers_and_charts_can_be_read_in_other_languages(evidence, name):
+    assert english_only(evidence, name) == set()
 
 
 def test_an_explanation_that_says_the_opposite_fails_and_is_told(translator, monkeypatch, evidence):
