@@ -46,6 +46,7 @@ def audit(checkpoint: str, gate: str | None, fresh: bool, as_json: bool, **argum
       aboveboard audit ./checkpoint --data test.jsonl --only fairness --set fairness.minimum_group_rows=50
       aboveboard audit ./translator --data test.jsonl --source-column en --target-column de --beams 4
       aboveboard audit ./summarizer --task summarization --data test.jsonl --source-column text --target-column summary
+      aboveboard audit ./checkpoint --data test.jsonl --label-column label --smoothing-keep 0.3 --out smoothed
       aboveboard audit ./onnx/model.int8.onnx --data test.jsonl --label-column label
       aboveboard audit ./reader --data squad.jsonl --question-column question --context-column context
     """

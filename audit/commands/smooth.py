@@ -41,6 +41,7 @@ SHARE = click.FloatRange(0, 1, min_open=True)
     show_default=True,
     help="With which the radius of one text may be wrong.",
 )
+@click.option("--mask", metavar="TOKEN", help="In the place of hidden words. Default: they are left out.")
 @click.option("--seed", type=click.IntRange(min=0), default=0, show_default=True, help="Draws the parts.")
 @click.option("--out", type=click.Path(path_type=Path), metavar="FILE.jsonl", help="File of the answers.")
 @json_option
@@ -54,6 +55,7 @@ def smooth(
     keep: float,
     looks: int,
     failure_probability: float,
+    mask: str | None,
     seed: int,
     out: Path | None,
     as_json: bool,
@@ -63,7 +65,7 @@ def smooth(
     The radius is the number of words that may be replaced by any others without turning the answer. A text on which no
     class surely has more than half of the votes gets no answer. Each text costs some hundred passes; a model that was
     trained on parts of texts proves more: `aboveboard train --augment token-dropout --token-dropout-rate 0.7`. What
-    that costs in accuracy the audit `robustness` tells.
+    is gained and what it costs an audit of the smoothed classifier tells: `aboveboard audit --smoothing-keep 0.3`.
 
     \b
     Examples:
@@ -95,7 +97,7 @@ def smooth(
     if data is not None:
         table = open_table(data, text_column=text_column, pair_column=pair_column)
         asked, pairs = table.texts, table.pairs
-    smoothing = Smoothing(keep=keep, looks=looks, failure_probability=failure_probability)
+    smoothing = Smoothing(keep=keep, looks=looks, failure_probability=failure_probability, mask=mask)
     predictor = Predictor(opened, progress=_told())
     found = SmoothedClassifier(predictor, smoothing, seed=seed).certify(asked, pairs)
     answers = [

@@ -47,6 +47,16 @@ def test_rows_of_a_file_become_rows_of_a_file(checkpoint, certificates, tmp_path
     assert [row["answer"] for row in rows] == [label for _, label in certificates]
 
 
+def test_a_mask_stands_for_hidden_words(checkpoint, capsys):
+    masked = Smoothing(keep=0.5, looks=30, mask="[MASK]")
+    own = SmoothedClassifier(Predictor(open_checkpoint(checkpoint), threads=1), masked, seed=4).certify(TEXTS)
+    asked = [word for text in TEXTS for word in ("--text", text)]
+    assert run(["smooth", str(checkpoint), *asked, *HOW, "--mask", "[MASK]", "--json"]) == 0
+    said = json.loads(capsys.readouterr().out)
+    assert said["smoothing"]["mask"] == "[MASK]"
+    assert [answer["share_of_votes"] for answer in said["answers"]] == [one.share for one in own]
+
+
 def test_a_persons_lines_name_answer_radius_and_votes_and_are_inert(checkpoint, capsys):
     assert run(["smooth", str(checkpoint), "--text", "a \x1b[31m good day"]) == 0
     said = capsys.readouterr().out
@@ -61,6 +71,7 @@ def test_a_persons_lines_name_answer_radius_and_votes_and_are_inert(checkpoint, 
         (["--data", "nowhere.jsonl"], "nowhere.jsonl"),
         (["--text", "a", "--keep", "0"], "--keep"),
         (["--text", "a", "--looks", "0"], "--looks"),
+        (["--text", "a", "--mask", "two words"], "one word stands in the place of one word"),
     ],
 )
 def test_what_cannot_be_is_a_letter(checkpoint, capsys, words, letter):
