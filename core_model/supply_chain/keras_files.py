@@ -40,6 +40,7 @@ OF_FILES = re.compile(
     r"(.*\.)?(py_func\w*|py_function|numpy_function|read_file|write_file|load_\w+|matching_files|gfile.*)"
 )
 LOOKUPS = ("StringLookup", "IntegerLookup", "TextVectorization")
+MOST_OBJECTS = 1000  # of one file
 BLOCK, OVERLAP = 16 * 2**20, 64  # bytes searched at once; no sign of an object is longer
 OPENS = "whoever opens it with safe_mode=False, or with a Keras of before 2024, runs it"
 IMPORTS = "Keras imports the module and calls what is named, in some versions even with safe_mode"
@@ -53,8 +54,10 @@ def scan_keras(item: Item, content: Content) -> Iterator[Issue]:
     told: set[tuple[str, int]] = set()
     for at, raw in _configurations(item, content):
         try:
-            value, end = json.JSONDecoder().raw_decode(raw.decode("utf-8", "replace"))
+            value, _ = json.JSONDecoder().raw_decode(raw.decode("utf-8", "replace"))
         except (ValueError, RecursionError) as error:
+            if item.path is not None and item.name.lower().endswith(".json"):
+                continue  # told by the scan of configurations
             yield Issue(
                 Kind.NOT_LOOKED_INTO, Level.MEDIUM, item.name, at,
                 f"a Keras configuration that cannot be read ({type(error).__name__})", "what is in it is not known",
@@ -62,7 +65,7 @@ def scan_keras(item: Item, content: Content) -> Iterator[Issue]:
             )  # fmt: skip
             continue
         for level, what, why, said in _judged(value):
-            place = raw.find(json.dumps(said).encode(), 0, end + BLOCK)
+            place = raw.find(json.dumps(said).encode())
             if (what, at) not in told:
                 told.add((what, at))
                 yield Issue(Kind.GRAPH, level, item.name, at + max(place, 0), what, why, MEND)
@@ -75,7 +78,7 @@ def _configurations(item: Item, content: Content) -> Iterator[tuple[int, bytes]]
     head = item.read(512)
     if head.lstrip().startswith(b"{"):
         raw = item.read(LARGEST)
-        if b'"class_name"' in raw:
+        if b'"class_name"' in raw and b'"config"' in raw:
             yield len(raw) - len(raw.lstrip()), raw.lstrip()
     elif head.startswith(HDF5) or item.name.lower().endswith("keras_metadata.pb"):
         yield from _embedded(item)
@@ -83,23 +86,31 @@ def _configurations(item: Item, content: Content) -> Iterator[tuple[int, bytes]]
 
 def _embedded(item: Item) -> Iterator[tuple[int, bytes]]:
     """Objects that stand as text among other bytes, the outermost of each."""
-    at = done = 0
+    at = done = count = 0
     while block := item.read(BLOCK + OVERLAP, at=at):
         for match in OBJECT.finditer(block):
             begin = at + match.start()
-            if begin >= done and match.start() < BLOCK:
-                raw = item.read(LARGEST, at=begin)
-                raw = raw[: _end(raw)]
-                done = begin + len(raw)
+            if begin >= done and match.start() < BLOCK and count < MOST_OBJECTS:
+                raw = _object_at(item, begin)
+                done, count = begin + len(raw), count + 1
                 yield begin, raw
         at += BLOCK
 
 
-def _end(raw: bytes) -> int:
-    """Where the object at the first byte ends, by its brackets; the first NUL where it does not."""
+def _object_at(item: Item, begin: int) -> bytes:
+    """The text of an object, as far as its last bracket; to the first NUL, or as much as is read, where it has none."""
+    for size in (2**16, 2**20, 2**24, LARGEST):
+        raw = item.read(size, at=begin)
+        text = raw.partition(b"\0")[0]
+        end = _end(text)
+        if end is not None or len(text) < len(raw) or len(raw) < size:
+            break
+    return text[:end]
+
+
+def _end(raw: bytes) -> int | None:
+    """Where the object at the first byte ends, by its brackets; None where it does not."""
     depth, inside = 0, False
-    stop = raw.find(b"\0")
-    raw = raw if stop < 0 else raw[:stop]
     for match in re.finditer(rb'\\.|["{}]', raw, re.DOTALL):
         sign = match[0]
         if sign == b'"':
@@ -108,7 +119,7 @@ def _end(raw: bytes) -> int:
             depth += 1 if sign == b"{" else -1
             if depth == 0:
                 return match.end()
-    return len(raw)
+    return None
 
 
 def _judged(value: Any) -> Iterator[Found]:

@@ -23,6 +23,7 @@ from core_model.supply_chain.folder import stays_inside
 from core_model.supply_chain.issues import Issue, Kind, Level, quoted
 from core_model.supply_chain.protobuf import BYTES, VARINT, Field, Message, Tree, Wire
 
+MOST_LENGTHS = 64  # of a shape; readers allow fewer
 EXTERNAL, MEMORY = 1, re.compile(r"_MEM_ADDR_")
 ADDRESS = re.compile(r"[a-z][a-z0-9+.-]*://", re.IGNORECASE)
 AGAIN = "fetch the file again, and compare its hash with the publisher's"
@@ -51,8 +52,8 @@ def scan_tensors(item: Item, wire: Wire, tree: Tree) -> Iterator[Issue]:
         count = _elements(wire, tensor)
         place = tensor.leaves[onnx.LOCATION]
         outer = bool(tensor.messages[onnx.EXTERNAL_DATA]) or bool(place and place[-1].value == EXTERNAL)
-        if count is None:
-            yield _lies(item, tensor.start, f"tensor {name} has a length below 0")
+        if isinstance(count, str):
+            yield _lies(item, tensor.start, f"tensor {name} has {count}")
         elif outer:
             yield from _external(item, wire, tensor, name, _size(tensor, count), claimed)
         elif (said := _held(wire, tensor, count)) is not None:
@@ -64,12 +65,14 @@ def _lies(item: Item, at: int, what: str, level: Level = Level.HIGH, why: str = 
     return Issue(Kind.WEIGHTS, level, item.name, at, what, why, mend)
 
 
-def _elements(wire: Wire, tensor: Message) -> int | None:
-    """How many numbers its shape promises; None when a length is below 0."""
+def _elements(wire: Wire, tensor: Message) -> int | str:
+    """How many numbers its shape promises, or what is wrong with the shape."""
     lengths: list[int] = []
     for one in tensor.leaves[onnx.DIMS]:
         lengths += [one.signed] if one.wire == VARINT else _packed(wire, one)
-    return None if any(length < 0 for length in lengths) else math.prod(lengths)
+    if len(lengths) > MOST_LENGTHS:
+        return f"{len(lengths):,} lengths"
+    return "a length below 0" if any(length < 0 for length in lengths) else math.prod(lengths)
 
 
 def _packed(wire: Wire, field: Field) -> list[int]:

@@ -31,7 +31,9 @@ MEND = (
     "operators that you did not build"
 )
 
-Name = tuple[str, str]  # domain and name of an operator or function
+MOST_TOLD = 10**18  # nodes; beyond it, nobody counts
+
+Name = tuple[str, str, str]  # domain, name and overload of an operator or function
 
 
 @dataclass(frozen=True)
@@ -62,11 +64,12 @@ def scan_operators(item: Item, wire: Wire, tree: Tree) -> Iterator[Issue]:
 
 
 def _operator(wire: Wire, node: Message) -> Name:
-    return _domain(wire.text(node, onnx.NODE_DOMAIN)), wire.text(node, onnx.OPERATOR)
+    return _domain(wire.text(node, onnx.NODE_DOMAIN)), wire.text(node, onnx.OPERATOR), wire.text(node, onnx.OVERLOAD)
 
 
 def _function_name(wire: Wire, function: Message) -> Name:
-    return _domain(wire.text(function, onnx.FUNCTION_DOMAIN)), wire.text(function, onnx.FUNCTION_NAME)
+    domain, name = _domain(wire.text(function, onnx.FUNCTION_DOMAIN)), wire.text(function, onnx.FUNCTION_NAME)
+    return domain, name, wire.text(function, onnx.FUNCTION_OVERLOAD)
 
 
 def _domain(said: str) -> str:
@@ -75,7 +78,7 @@ def _domain(said: str) -> str:
 
 def _judge(name: Name) -> tuple[Level, str, str] | None:
     """What is wrong with an operator that no function of the file defines: level, what, why."""
-    domain, operator = name
+    domain, operator, _ = name
     said = f"operator {quoted(operator)} of the domain {quoted(domain)}"
     if PYTHON.fullmatch(operator):
         return Level.HIGH, f"{said} runs Python", "whoever runs the graph runs the Python function that it names"
@@ -103,7 +106,7 @@ def _place(wire: Wire, node: Message) -> str:
     """Where a node stands, when it is not in the graph itself."""
     function = node.above(onnx.FUNCTION)
     if function is not None:
-        return f", in the function {quoted('.'.join(filter(None, _function_name(wire, function))))}"
+        return f", in the function {quoted('.'.join(filter(None, _function_name(wire, function)[:2])))}"
     outer = node.above(onnx.NODE)
     return "" if outer is None else f", in a branch of {quoted(wire.text(outer, onnx.OPERATOR))}"
 
@@ -115,7 +118,7 @@ def _byte(node: Message) -> int:
 
 
 def _shadows(item: Item, functions: dict[Name, Message]) -> Iterator[Issue]:
-    for (domain, name), function in functions.items():
+    for (domain, name, _), function in functions.items():
         if domain in (*OWN, *BUILT_IN):
             yield Issue(
                 Kind.GRAPH, Level.MEDIUM, item.name, function.start,
@@ -137,7 +140,8 @@ def _growth(item: Item, wire: Wire, tree: Tree, functions: dict[Name, Message]) 
         name, done = order.pop()
         if done:
             open_.discard(name)
-            sizes[name] = sum(count * sizes.get(inner, 1) for inner, count in calls[name].items())
+            written = sum(count * sizes.get(inner, 1) for inner, count in calls[name].items())
+            sizes[name] = min(written, MOST_TOLD)
         elif name not in sizes:
             if name in open_:
                 continue

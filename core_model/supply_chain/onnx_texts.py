@@ -15,14 +15,15 @@ from importlib.util import find_spec
 
 from core_model.secret_scan import secrets_in
 from core_model.supply_chain import onnx_schema as onnx
-from core_model.supply_chain.content import HEAD, Content, Item, content_of
+from core_model.supply_chain.content import HEAD, LARGEST, Content, Item, content_of
 from core_model.supply_chain.disassembly import disassemble
-from core_model.supply_chain.issues import Issue, Kind, Level, quoted
+from core_model.supply_chain.issues import Issue, Kind, Level, quoted, remove
 from core_model.supply_chain.protobuf import Field, Tree, Wire
 
 BASE64 = re.compile(rb"[A-Za-z0-9+/_-]{40,}={0,2}")
 WEB = re.compile(r"\b(?:https?|ftps?|wss?|s3|gs|grpcs?|file)://[^\s\"'<>]+", re.IGNORECASE)
-MAIL = re.compile(r"\b[\w.+-]{1,64}@(?:[\w-]{1,63}\.){1,5}[A-Za-z]{2,24}\b")
+MAIL = re.compile(r"@(?:[\w-]{1,63}\.){1,5}[A-Za-z]{2,24}\b")  # what stands before it is looked for backwards
+MAILBOX = re.compile(r"[\w.+-]{1,64}$")
 SHORTEST = 16  # bytes of something that could run
 LONGEST_TEXT = 2**20  # bytes of one text that are searched
 MOST_BLOBS = 1000
@@ -47,13 +48,31 @@ class Said:
 
 def scan_texts(item: Item, wire: Wire, tree: Tree) -> Iterator[Issue | Item]:
     """Issues of the texts, and what in them and in the numbers is to be looked into."""
-    metadata, constants = list(_metadata(wire, tree)), list(_constants(wire, tree))
+    metadata, constants, rest = _texts(wire, tree)
+    if rest is not None:
+        yield Issue(
+            Kind.NOT_LOOKED_INTO, Level.MEDIUM, item.name, rest, f"more than {LARGEST:,} bytes of texts",
+            "what the rest says is not known", remove(item.name),
+        )  # fmt: skip
     if find_spec("detect_secrets") is not None:
         yield from _secrets(item, metadata, words=True)
         yield from _secrets(item, constants, words=False)  # a vocabulary has all these words
     yield from _addresses(item, [*metadata, *constants])
     yield from _packed(item, [*metadata, *constants])
     yield from _programs(item, wire, tree)
+
+
+def _texts(wire: Wire, tree: Tree) -> tuple[list[Said], list[Said], int | None]:
+    """Metadata, constants, and the byte from which on they are more than are looked at; None where they are not."""
+    found: tuple[list[Said], list[Said]] = [], []
+    size = 0
+    for some, told in zip(found, (_metadata, _constants), strict=True):
+        for one in told(wire, tree):
+            size += len(one.raw)
+            if size > LARGEST:
+                return *found, one.at
+            some.append(one)
+    return *found, None
 
 
 def _metadata(wire: Wire, tree: Tree) -> Iterator[Said]:
@@ -90,17 +109,32 @@ def _secrets(item: Item, texts: list[Said], *, words: bool) -> Iterator[Issue]:
 
 def _addresses(item: Item, texts: list[Said]) -> Iterator[Issue]:
     """One issue for each sort of address: the first of them, and how many there are."""
-    for pattern, what, why in (
-        (WEB, "a web address", "a reader that follows it is told of, and what it fetches can change"),
-        (MAIL, "an e-mail address", "it names a person or a mailbox to everybody who has the file"),
+    for search, what, why in (
+        (_web, "a web address", "a reader that follows it is told of, and what it fetches can change"),
+        (_mail, "an e-mail address", "it names a person or a mailbox to everybody who has the file"),
     ):
-        found = [(one.at + len(one.text[: match.start()].encode()), match[0]) for one in texts
-                 if (match := pattern.search(one.text))]  # fmt: skip
+        every = ((one, search(one.text)) for one in texts)
+        found = [(one.at + len(one.text[: told[0]].encode()), told[1]) for one, told in every if told is not None]
         if found:
             many = f", and {len(found) - 1:,} more texts hold one" if len(found) > 1 else ""
             yield Issue(
                 Kind.ADDRESS, Level.LOW, item.name, found[0][0], f"{what}: {quoted(found[0][1])}{many}", why, MEND
             )
+
+
+def _web(text: str) -> tuple[int, str] | None:
+    """Where the first web address begins, and what it is."""
+    match = WEB.search(text)
+    return None if match is None else (match.start(), match[0])
+
+
+def _mail(text: str) -> tuple[int, str] | None:
+    """Where the first e-mail address begins, and what it is."""
+    for match in MAIL.finditer(text):
+        box = MAILBOX.search(text[max(0, match.start() - 64) : match.start()])
+        if box is not None:
+            return match.start() - len(box[0]), box[0] + match[0]
+    return None
 
 
 def _packed(item: Item, texts: list[Said]) -> Iterator[Item]:

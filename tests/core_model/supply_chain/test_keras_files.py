@@ -86,6 +86,19 @@ def test_a_configuration_that_cannot_be_read_is_told(tmp_path):
     assert issue.kind == "not-looked-into" and "RecursionError" in issue.what
 
 
+def test_other_json_that_has_classes_is_not_taken_for_keras(tmp_path):
+    (tmp_path / "pipeline.json").write_text(json.dumps({"class_name": "system", "module": "os"}))
+    assert issues_of(tmp_path) == []
+
+
+def test_a_configuration_longer_than_what_is_read_at_first_is_read_to_its_end(tmp_path):
+    config = model(*[DENSE] * 2000, layer("system", "os"))
+    assert len(config) > 2**16
+    (tmp_path / "m.h5").write_bytes(h5(config))
+    [issue] = issues_of(tmp_path)
+    assert "'system' of the module 'os'" in issue.what
+
+
 def meta_graph(*operators: str, inner: str = "Add", asset: str = ""):
     protos = pytest.importorskip("tensorboard.compat.proto.meta_graph_pb2")
     made = protos.MetaGraphDef()

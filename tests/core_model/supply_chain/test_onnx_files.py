@@ -337,3 +337,40 @@ def test_changed_bytes_never_stop_the_scan(tmp_path):
         changed = bytearray(whole)
         changed[int(random.integers(len(whole)))] = int(random.integers(256))
         assert not any("looking at it failed" in issue.what for issue in found(tmp_path, bytes(changed)))
+
+
+def test_a_function_of_another_overload_defines_nothing(tmp_path):
+    own = function("Thing", node())
+    own.overload = "one"
+    named = node("Thing", "own")
+    named.overload = "one"
+    assert found(tmp_path, model(named, functions=[own])) == []
+    [issue] = found(tmp_path, model(node("Thing", "own"), functions=[own]))
+    assert "defined by nobody here" in issue.what
+
+
+def test_shapes_and_functions_that_no_number_holds_do_not_stop_the_scan(tmp_path):
+    long = TensorProto(name="w", data_type=1, dims=[2**62] * 5000)
+    [issue] = found(tmp_path, model(tensors=[long]))
+    assert "has 5,000 lengths" in issue.what
+    chain = [function("f0", node()), *(function(f"f{n}", *[node(f"f{n - 1}", "own")] * 9) for n in range(1, 3000))]
+    [bomb] = found(tmp_path, model(node("f2999", "own"), functions=chain))
+    assert "1e+18 nodes" in bomb.what
+
+
+def test_texts_beyond_what_is_searched_are_told(tmp_path, monkeypatch):
+    monkeypatch.setattr("core_model.supply_chain.onnx_texts.LARGEST", 40)
+    made = model(node("Constant", inputs=[], value_strings=[b"w" * 30, b"v" * 30]))
+    [issue] = found(tmp_path, made)
+    assert issue.kind == "not-looked-into" and issue.offset == byte(tmp_path, b"v" * 30)
+
+
+def test_external_data_in_the_hubs_own_cache_are_fine(tmp_path):
+    blobs, folder = tmp_path / "hub" / "blobs", tmp_path / "hub" / "snapshots" / "main"
+    blobs.mkdir(parents=True)
+    folder.mkdir(parents=True)
+    (blobs / "b").write_bytes(bytes(16))
+    (blobs / "a").write_bytes(model(tensors=[tensor(location="w.data")]).SerializeToString())
+    (folder / "w.data").symlink_to("../../blobs/b")
+    (folder / "model.onnx").symlink_to("../../blobs/a")
+    assert issues_of(folder) == []
