@@ -24,7 +24,7 @@ from enum import StrEnum
 
 import numpy as np
 
-from core_model.sharing.weight_pairs import FEWEST, Pair, blocks, coarser, reader, rounded
+from core_model.sharing.weight_pairs import FEWEST, INTEGERS, Pair, blocks, coarser, reader, rounded
 
 SHUFFLES = 99
 PLACES = 4_096  # numbers of a matrix that the simulation looks at: chance moves a cosine of so many by 0.016
@@ -50,7 +50,7 @@ class Distance:
     Attributes:
         size: how many numbers; unchanged: how many are the same, after rounding to the coarser of the two types.
         dot, ours, theirs: the product of the two sides, and their squared norms.
-        squared: squared norm of the difference.
+        squared: squared norm of the difference; infinite where one side is integers, whose scales lie elsewhere.
     """
 
     size: int
@@ -73,8 +73,8 @@ class Distance:
 
     @property
     def relative(self) -> float | None:
-        """Norm of the difference in norms of the partner; None where that is all zeros."""
-        return math.sqrt(self.squared / self.theirs) if self.theirs > 0 else None
+        """Norm of the difference in norms of the partner; None where that is all zeros, or where scales are missing."""
+        return math.sqrt(self.squared / self.theirs) if self.theirs > 0 and math.isfinite(self.squared) else None
 
     def __add__(self, other: Distance) -> Distance:
         return Distance(
@@ -117,15 +117,14 @@ class Trial:
 def distance(pair: Pair) -> Distance:
     """One tensor against its partner, block by block."""
     kind = coarser(pair)
+    whole_numbers = not {pair.ours.dtype, pair.theirs.dtype}.isdisjoint(INTEGERS)
     mixed = pair.ours.dtype != pair.theirs.dtype
     total = NOTHING
     for a, b in blocks(pair):
         x, y = a.astype(np.float64), b.astype(np.float64)
-        difference = x - y
+        squared = math.inf if whole_numbers else float((x - y) @ (x - y))
         unchanged = (rounded(a, kind) == rounded(b, kind)) if mixed else a == b
-        total += Distance(
-            len(x), int(unchanged.sum()), float(x @ y), float(x @ x), float(y @ y), float(difference @ difference)
-        )
+        total += Distance(len(x), int(unchanged.sum()), float(x @ y), float(x @ x), float(y @ y), squared)
     return total
 
 

@@ -30,7 +30,8 @@ class Opened:
     """What came of opening it with transformers alone.
 
     Attributes:
-        reason: why it did not open; None when it did.
+        reason: why it did not open; None when it did. lacks_package: whether only a package that is not installed
+            here is why.
         missing: names of weights that transformers would draw at random.
         difference: (rows,) largest absolute difference of a row's logits after saving and opening again; None where no
             round trip was made.
@@ -39,6 +40,7 @@ class Opened:
     """
 
     reason: str | None = None
+    lacks_package: bool = False
     missing: tuple[str, ...] = ()
     difference: np.ndarray | None = None
     changed: np.ndarray | None = None
@@ -55,7 +57,7 @@ def open_plainly(checkpoint: Checkpoint, texts: Sequence[str], pairs: Sequence[s
         try:
             model, tokenizer, missing = _load(checkpoint, checkpoint.path)
         except Exception as error:  # transformers and its parts raise whatever they meet
-            return Opened(reason=_short(error, checkpoint.path))
+            return Opened(reason=_short(error, checkpoint.path), lacks_package=isinstance(error, ImportError))
         if missing or not texts:
             why = f"transformers would draw {len(missing)} of its weights at random" if missing else "no row was asked"
             return Opened(missing=missing, why_not=why)

@@ -20,6 +20,7 @@ BLOCK = 4 * 2**20  # numbers at a time
 FEWEST = 256  # numbers; tensors of fewer are alike by chance, or all zeros
 KINDS: dict[str, Any] = {"F32": "<f4", "F64": "<f8", "F16": "<f2", "BF16": "<u2", "I8": "i1", "U8": "u1"}
 """How numbers lie in a file; bfloat16 is the upper half of a float32."""
+INTEGERS = ("I8", "U8")
 OLD_NAMES = {".gamma": ".weight", ".beta": ".bias"}  # of layer norms, in checkpoints of 2018
 FINENESS = ("F8_E4M3", "F16", "BF16", "F32", "F64")
 

@@ -150,6 +150,9 @@ def _distances(compared: Compared) -> list[Metric]:
     for layer, one in [(None, compared.whole), *layers]:
         place = {"layer": layer} if layer else None
         zero = Estimate.absent("all numbers of one side are 0", n=one.size)
+        no_scales = (
+            Estimate.absent("one side is integers, whose scales lie elsewhere", n=one.size) if one.theirs else zero
+        )
         lines += [
             metric(
                 "weight_cosine",
@@ -159,7 +162,7 @@ def _distances(compared: Compared) -> list[Metric]:
             ),
             metric(
                 "weight_relative_distance",
-                zero if one.relative is None else counted(one.relative, one.size, method=EVERY_NUMBER),
+                no_scales if one.relative is None else counted(one.relative, one.size, method=EVERY_NUMBER),
                 unit="norms of the reference's weights", slice=place,
                 definition="Norm of the difference to the reference's weights, in norms of these.",
             ),

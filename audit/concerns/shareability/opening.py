@@ -87,7 +87,8 @@ def _findings(found: Opened) -> list[Finding]:
         why = found.reason or f"{len(found.missing)} weights are not in its files ({found.missing[0]})"
         return [
             finding(
-                "does-not-open", Severity.HIGH, f"Plain transformers does not open this folder: {why.rstrip('.')}.",
+                "does-not-open", Severity.MEDIUM if found.lacks_package else Severity.HIGH,
+                f"Plain transformers does not open this folder: {why.rstrip('.')}.",
                 metrics=["opens_with_transformers"], command=AGAIN, why=SAVE_AGAIN,
             )
         ]  # fmt: skip

@@ -94,6 +94,16 @@ def test_a_copy_in_fewer_digits_is_the_same_weights(say, kind):
     assert say({name: t.to(kind) for name, t in base().items()}, base()) is Lineage.SAME
 
 
+def test_int8_weights_are_derived_and_without_their_scales_have_no_distance(say, tmp_path):
+    int8 = {n: (t / t.abs().max() * 127).round().to(torch.int8) if t.ndim == 2 else t for n, t in base().items()}
+    assert say(int8, base()) is Lineage.DERIVED
+    save_file(int8, tmp_path / "a.safetensors")
+    save_file(base(), tmp_path / "b.safetensors")
+    pairs = pair_up(read_safetensors(tmp_path / "a.safetensors"), read_safetensors(tmp_path / "b.safetensors"))
+    whole = sum(map(distance, pairs), NOTHING)
+    assert whole.relative is None and whole.cosine is not None
+
+
 def test_one_changed_number_is_no_longer_the_same(say):
     ours = {name: t.clone() for name, t in base().items()}
     ours["encoder.layer.0.key.weight"][3, 4] += 1e-3
