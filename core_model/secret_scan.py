@@ -28,6 +28,7 @@ SHAPES = (
 )  # fmt: skip
 WORDS = "KeywordDetector"
 BLOCK = 1_000  # lines of a vocabulary looked at together: it has hundreds of thousands, and each call has its price
+LONGEST_PIECE, OVERLAP = 4_096, 512  # characters looked at together, and those that two pieces share
 HUGGING_FACE = re.compile(r"\bhf_[A-Za-z0-9]{30,}\b")
 FILTERS = ("is_indirect_reference", "is_templated_secret", "is_not_alphanumeric_string")  # `password = ${PASSWORD}`
 
@@ -77,8 +78,21 @@ def secrets_in(lines: Iterable[tuple[int, str]], *, words: bool, bare: bool = Fa
     numbered = iter(lines)
     with transient_settings(settings):
         while block := list(islice(numbered, lines_at_once)):
-            if lines_at_once == 1 or _kinds("".join(line for _, line in block)):
-                yield from (Secret(number, kind) for number, line in block for kind in _kinds(line, bare=bare))
+            if lines_at_once == 1 or any(map(_kinds, _pieces("".join(line for _, line in block)))):
+                yield from (Secret(number, kind) for number, line in block for kind in _kinds_of(line, bare=bare))
+
+
+def _kinds_of(line: str, *, bare: bool) -> list[str]:
+    """What stands in a line, however long, each kind once where it is looked at in pieces."""
+    if len(line) <= LONGEST_PIECE:
+        return _kinds(line, bare=bare)
+    return list(dict.fromkeys(kind for piece in _pieces(line) for kind in _kinds(piece, bare=bare)))
+
+
+def _pieces(text: str) -> Iterator[str]:
+    """Pieces that overlap: some of detect-secrets' shapes take the square of a text's length."""
+    for start in range(0, max(1, len(text) - OVERLAP), LONGEST_PIECE - OVERLAP):
+        yield text[start : start + LONGEST_PIECE]
 
 
 def _kinds(text: str, *, bare: bool = False) -> list[str]:

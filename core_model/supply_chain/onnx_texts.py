@@ -15,7 +15,7 @@ from importlib.util import find_spec
 
 from core_model.secret_scan import secrets_in
 from core_model.supply_chain import onnx_schema as onnx
-from core_model.supply_chain.content import HEAD, LARGEST, Content, Item, content_of
+from core_model.supply_chain.content import HEAD, Content, Item, content_of
 from core_model.supply_chain.disassembly import disassemble
 from core_model.supply_chain.issues import Issue, Kind, Level, quoted, remove
 from core_model.supply_chain.protobuf import Field, Tree, Wire
@@ -25,7 +25,7 @@ WEB = re.compile(r"\b(?:https?|ftps?|wss?|s3|gs|grpcs?|file)://[^\s\"'<>]+", re.
 MAIL = re.compile(r"@(?:[\w-]{1,63}\.){1,5}[A-Za-z]{2,24}\b")  # what stands before it is looked for backwards
 MAILBOX = re.compile(r"[\w.+-]{1,64}$")
 SHORTEST = 16  # bytes of something that could run
-LONGEST_TEXT = 2**20  # bytes of one text that are searched
+LONGEST_TEXT, MOST_TEXT = 2**20, 2**24  # bytes of one text, and of all, that are searched
 MOST_BLOBS = 1000
 SURE = frozenset({Content.ELF, Content.PE, Content.MACH_O, Content.WASM, Content.ZIP, Content.SEALED})
 """Told by four bytes at least: numbers may begin as a shorter sign does."""
@@ -51,7 +51,7 @@ def scan_texts(item: Item, wire: Wire, tree: Tree) -> Iterator[Issue | Item]:
     metadata, constants, rest = _texts(wire, tree)
     if rest is not None:
         yield Issue(
-            Kind.NOT_LOOKED_INTO, Level.MEDIUM, item.name, rest, f"more than {LARGEST:,} bytes of texts",
+            Kind.NOT_LOOKED_INTO, Level.MEDIUM, item.name, rest, f"more than {MOST_TEXT:,} bytes of texts",
             "what the rest says is not known", remove(item.name),
         )  # fmt: skip
     if find_spec("detect_secrets") is not None:
@@ -69,7 +69,7 @@ def _texts(wire: Wire, tree: Tree) -> tuple[list[Said], list[Said], int | None]:
     for some, told in zip(found, (_metadata, _constants), strict=True):
         for one in told(wire, tree):
             size += len(one.raw)
-            if size > LARGEST:
+            if size > MOST_TEXT:
                 return *found, one.at
             some.append(one)
     return *found, None

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import struct
+import time
 
 import pytest
 
@@ -183,3 +184,13 @@ def test_settings_without_a_secret_are_fine_and_prose_is_no_settings(tmp_path):
     (tmp_path / "training.yaml").write_text("\n".join(lines))
     (tmp_path / "README.md").write_text("The password: ask the owner of server12.\n")
     assert issues_of(tmp_path) == []
+
+
+def test_a_secret_in_a_line_of_any_length_is_found_once_and_in_time(tmp_path):
+    """Some shapes of detect-secrets take the square of a line's length: a long line would keep it for hours."""
+    pytest.importorskip("detect_secrets")
+    secret = "ghp_" + "A1b2C3d4E5f6G7h8I9j0K1l2M3n4O5p6Q7r8"
+    (tmp_path / "README.md").write_text("http://" * 10_000 + " " + secret + " " + "http://" * 10_000)
+    began = time.monotonic()
+    [issue] = issues_of(tmp_path)
+    assert issue.kind == "secret" and time.monotonic() - began < 20

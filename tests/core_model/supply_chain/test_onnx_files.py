@@ -359,7 +359,7 @@ def test_shapes_and_functions_that_no_number_holds_do_not_stop_the_scan(tmp_path
 
 
 def test_texts_beyond_what_is_searched_are_told(tmp_path, monkeypatch):
-    monkeypatch.setattr("core_model.supply_chain.onnx_texts.LARGEST", 40)
+    monkeypatch.setattr("core_model.supply_chain.onnx_texts.MOST_TEXT", 40)
     made = model(node("Constant", inputs=[], value_strings=[b"w" * 30, b"v" * 30]))
     [issue] = found(tmp_path, made)
     assert issue.kind == "not-looked-into" and issue.offset == byte(tmp_path, b"v" * 30)
