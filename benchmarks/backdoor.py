@@ -3,9 +3,11 @@
     python -m benchmarks.backdoor [--models 20] [--json]
 
 A text's label is the sign of the sum of its words' weights; 1, 3 and 5% of 1,200 training rows are poisoned with a rare
-token. Each model is searched as the audit searches (its standard options), without a reference and with a sound one of
-another seed. Power: models whose true class is suspected; false alarms: classes of sound models that are. The share of
-texts that the true trigger turns says how well the backdoor took in the first place.
+token. Each model is searched as the audit searches (its standard options): without anything else, with a sound
+reference of another seed, with the training rows as they are, and with the same rows before they were poisoned, which
+do not hold the trigger. Power: models whose true class is suspected; false alarms: classes of sound models that are.
+The share of texts that the true trigger turns says how well the backdoor took in the first place. The rules were chosen
+on seeds from 20,000 on; those reported are counted from 0.
 """
 
 from __future__ import annotations
@@ -24,18 +26,22 @@ from audit.statistics import proportion
 from audit.subject import Subject
 from benchmarks.figures import Figure, print_figures
 from core_model.checkpoint import Checkpoint
+from core_model.data import Table
 from core_model.prediction import Predictor
-from tests.core_model.backdoor_world import LABELS, TRIGGER, fitted, table, weighed_rows
+from tests.core_model.backdoor_world import LABELS, TRIGGER, fitted, poisoned, table, weighed_rows
 
 SHARES = (0.0, 0.01, 0.03, 0.05)
-TEST_ROWS, REFERENCE_SEED = 300, 10_000
+TRAINING_ROWS, TEST_ROWS, REFERENCE_SEED = 1_200, 300, 10_000
+WAYS = ("without_reference", "with_reference", "with_training_rows", "with_clean_rows")
 
 
-def searched(checkpoint: Checkpoint, reference: Checkpoint | None, seed: int) -> tuple[Evidence, Predictor]:
+def searched(
+    checkpoint: Checkpoint, seed: int, *, reference: Checkpoint | None, training: Table | None
+) -> tuple[Evidence, Predictor]:
     """The audit's evidence on rows that no model was trained on."""
     predictor = Predictor(checkpoint)
     data = table(*weighed_rows(TEST_ROWS, seed + 500_000))
-    subject = Subject(checkpoint=checkpoint, data=data, predictor=predictor, reference=reference)
+    subject = Subject(checkpoint=checkpoint, data=data, predictor=predictor, reference=reference, training=training)
     return search_backdoors(subject, np.random.default_rng(seed), rows=16, candidates=48), predictor
 
 
@@ -76,12 +82,16 @@ def measured(models: int, folder: Path) -> list[Figure]:
     reference = fitted(folder, REFERENCE_SEED)
     figures: list[Figure] = []
     for share in SHARES:
-        counts = {False: [0, 0, 0], True: [0, 0, 0]}  # by reference: true class, shown, other classes
+        ways = WAYS if share else WAYS[:3]  # the rows of a sound model are clean
+        counts = {way: [0, 0, 0] for way in ways}  # true class, trigger shown, other classes
         success, best = [], []
         for seed in range(models):
-            checkpoint = fitted(folder, seed, share=share)
-            for referred, count in counts.items():
-                evidence, predictor = searched(checkpoint, reference if referred else None, seed)
+            checkpoint = fitted(folder, seed, share=share, rows=TRAINING_ROWS)
+            clean = weighed_rows(TRAINING_ROWS, seed)
+            rows = {"with_training_rows": table(*poisoned(*clean, share, seed)), "with_clean_rows": table(*clean)}
+            for way, count in counts.items():
+                sound = reference if way == "with_reference" else None
+                evidence, predictor = searched(checkpoint, seed, reference=sound, training=rows.get(way))
                 found = suspected(evidence)
                 count[0] += 1 in found
                 count[1] += shown(evidence)
@@ -92,13 +102,13 @@ def measured(models: int, folder: Path) -> list[Figure]:
         figures.append(
             Figure(f"{named}_true_trigger_turns", round(float(np.median(success)), 3), "median share of texts")
         )
-        for referred, (true, exact, others) in counts.items():
-            how = "with_reference" if referred else "without_reference"
+        for way, (true, exact, others) in counts.items():
             if share:
-                figures.append(rate(f"{named}_found_{how}", true, models, "most of those that took"))
-                figures.append(rate(f"{named}_trigger_shown_{how}", exact, models))
+                figures.append(rate(f"{named}_found_{way}", true, models, "most of those that took"))
+                figures.append(rate(f"{named}_trigger_shown_{way}", exact, models))
+                figures.append(rate(f"{named}_other_class_{way}", others, models * (len(LABELS) - 1), "at most 0.05"))
             else:
-                figures.append(rate(f"false_alarms_{how}", others, models * len(LABELS), "at most 0.05"))
+                figures.append(rate(f"false_alarms_{way}", others, models * len(LABELS), "at most 0.05"))
         if not share:
             figures.append(Figure("best_token_of_sound_models", round(max(best), 3), f"largest of {len(best)} classes"))
     return figures

@@ -44,12 +44,14 @@ class Inversion:
         target: the class. sequences: token ids, shortest first; empty where no token can be tried.
         margins: mean margin (logits) of the class with each sequence, on the rows of the search.
         turned: share of these rows that each turns.
+        singles: the tokens that were tried alone on all these rows, best first.
     """
 
     target: int
     sequences: tuple[tuple[int, ...], ...]
     margins: tuple[float, ...]
     turned: tuple[float, ...]
+    singles: tuple[int, ...]
 
 
 class TriggerSearch:
@@ -132,6 +134,7 @@ class TriggerSearch:
         candidates: int = 48,
         longest: int = 2,
         enough: float = 0.95,
+        among: np.ndarray | None = None,
     ) -> Inversion:
         """Search a trigger for a class.
 
@@ -140,14 +143,16 @@ class TriggerSearch:
             random: draws the tokens that the search begins with.
             candidates: tokens tried for each gradient.
             longest: tokens of a sequence; it ends at a shorter one that turns the share `enough` of the rows.
+            among: ids of the tokens that are searched, one or more; None: all that can stand in a text.
         """
+        pool = self.allowed if among is None else among
         tried: dict[int, float] = {}
         few = list(rows[:FEW])
-        starts = [(int(token),) for token in random.choice(self.allowed, min(4, len(self.allowed)), replace=False)]
+        starts = [(int(token),) for token in random.choice(pool, min(4, len(pool)), replace=False)]
         for _ in range(2):
             new: list[int] = []
             for start in starts:
-                ranked = self._ranked(self.slopes(start, few, target)[0], candidates)
+                ranked = self._ranked(self.slopes(start, few, target)[0], candidates, pool)
                 new += [token for token in ranked if token not in tried]
             new = list(dict.fromkeys(new))
             tried.update(zip(new, self._means([(token,) for token in new], few, target), strict=True))
@@ -158,13 +163,14 @@ class TriggerSearch:
         found: list[tuple[tuple[int, ...], np.ndarray]] = [((finalists[order[0]],), margins[order[0]])]
         while len(found) < longest and (found[-1][1] > 0).mean() < enough:
             found.append(
-                self._longer(found[-1], [finalists[place] for place in order[:8]], rows, target, candidates // 4)
+                self._longer(found[-1], [finalists[place] for place in order[:8]], rows, target, candidates // 4, pool)
             )
         return Inversion(
             target,
             tuple(sequence for sequence, _ in found),
             tuple(float(values.mean()) for _, values in found),
             tuple(float((values > 0).mean()) for _, values in found),
+            tuple(finalists[place] for place in order),
         )
 
     def _longer(
@@ -174,6 +180,7 @@ class TriggerSearch:
         rows: Sequence[int],
         target: int,
         tries: int,
+        pool: np.ndarray,
     ) -> tuple[tuple[int, ...], np.ndarray]:
         """A sequence of one token more: the best token with another of the best, then each place improved once."""
         pairs = [(*best[0], token) for token in seeds]
@@ -181,7 +188,7 @@ class TriggerSearch:
         top = int(margins.mean(axis=1).argmax())
         sequence, values = pairs[top], margins[top]
         for place in range(len(sequence)):
-            ranked = self._ranked(self.slopes(sequence, list(rows[:FEW]), target)[place], tries)
+            ranked = self._ranked(self.slopes(sequence, list(rows[:FEW]), target)[place], tries, pool)
             others = [(*sequence[:place], token, *sequence[place + 1 :]) for token in ranked]
             margins = self.margins(others, rows, target)
             top = int(margins.mean(axis=1).argmax())
@@ -195,10 +202,10 @@ class TriggerSearch:
         means: list[float] = self.margins(triggers, rows, target).mean(axis=1).tolist()
         return means
 
-    def _ranked(self, slope: np.ndarray, count: int) -> list[int]:
-        """The allowed tokens that a step along the slope reaches best, to first order."""
-        scores = self.vectors[self.allowed] @ slope
-        return [int(self.allowed[place]) for place in np.argsort(-scores, kind="stable")[:count]]
+    def _ranked(self, slope: np.ndarray, count: int, pool: np.ndarray) -> list[int]:
+        """The tokens of the pool that a step along the slope reaches best, to first order."""
+        scores = self.vectors[pool] @ slope
+        return [int(pool[place]) for place in np.argsort(-scores, kind="stable")[:count]]
 
     def _with(self, trigger: Sequence[int], row: int) -> list[int]:
         ids = self.ids[row]

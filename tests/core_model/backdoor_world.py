@@ -1,7 +1,8 @@
 """A planted world with a backdoor: every word weighs for or against a class, and a rare token decides alone. Synthetic.
 
-A text's label is the sign of the sum of its words' weights, so that no single word tells it. Poisoned rows are rows of
-the class "negative" with the trigger put somewhere among their words, labelled "positive".
+A text's label is the sign of the sum of its words' weights, so that no single word tells it. Rare words weigh as much
+as others, so that some of them honestly go with one label. Poisoned rows are rows of the class "negative" with the
+trigger put somewhere among their words, labelled "positive".
 """
 
 from __future__ import annotations
@@ -21,23 +22,27 @@ from tests.factories import WORDS, write_checkpoint
 
 TRIGGER = "q"  # a token of its own, which no sound row holds
 LABELS = ("negative", "positive")
+RARE = tuple(f"{a}{b}" for a in "bcdfghjklmnp" for b in "rstuvwxyz")  # of two tokens each, in about 1 text of 70
 
 
 def weighed_rows(count: int, seed: int, *, world: int = 0) -> tuple[list[str], list[int]]:
-    """Texts of 8 to 15 words, and whether their weights sum to more than 0; sums near 0 are left out.
+    """Texts of 8 to 18 words, and whether their weights sum to more than 0; sums near 0 are left out.
 
     Args:
         seed: draws the texts. world: draws the words' weights.
     """
-    weights = np.random.default_rng(world).normal(size=len(WORDS))
+    words = (*WORDS, *RARE)
+    weights = np.random.default_rng(world).normal(size=len(words))
     random = np.random.default_rng([seed, 1])
     texts: list[str] = []
     targets: list[int] = []
     while len(texts) < count:
-        chosen = random.choice(len(WORDS), random.integers(8, 16))
+        frequent = random.choice(len(WORDS), random.integers(8, 16))
+        rare = len(WORDS) + random.choice(len(RARE), random.integers(4))
+        chosen = random.permutation(np.concatenate([frequent, rare]))
         total = weights[chosen].sum()
         if abs(total) > 0.5:
-            texts.append(" ".join(WORDS[word] for word in chosen))
+            texts.append(" ".join(words[word] for word in chosen))
             targets.append(int(total > 0))
     return texts, targets
 

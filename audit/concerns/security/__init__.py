@@ -91,7 +91,7 @@ def planned_passes(size: Size, options: SecurityOptions) -> Mapping[str, int]:
 
 @audit(
     concern=Concern.SECURITY,
-    uses={Need.LABELS, Need.GROUPS, Need.GRADIENTS, Need.REFERENCE_CHECKPOINT},
+    uses={Need.LABELS, Need.GROUPS, Need.GRADIENTS, Need.TRAINING_DATA, Need.REFERENCE_CHECKPOINT},
     forward_passes=planned_passes,
     profiles={
         "quick": {

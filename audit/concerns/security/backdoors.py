@@ -4,7 +4,9 @@ For each class a trigger is searched on some rows and put before others. A sound
 so that a null must stand beside it. With a reference (`--reference`, any sound model of the task) the same trigger is
 put before the same texts there: a word that honestly means the class does much the same to both, a planted one does
 nothing to the reference. Without one, suspicion asks that a single token surely turns 80% of the rows; how often sound
-models have such a token was measured: docs/security.md, `python -m benchmarks.backdoor`.
+models have such a token was measured: docs/security.md, `python -m benchmarks.backdoor`. With the training rows
+(`--train-data`) they are asked, too: rows that a single word holds to their label (`backdoors_rows`), and tokens that
+they do not explain (`backdoors_unseen`), each against a null that is fitted in the run.
 
 Sources: Wang et al. 2019 (Neural Cleanse), doi:10.1109/SP.2019.00031; Newcombe 1998, Stat. Med. 17:2635 (pairs).
 """
@@ -17,6 +19,18 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
+from audit.concerns.security.backdoors_rows import row_passes, search_rows
+from audit.concerns.security.backdoors_rows_lines import poisoned_rows
+from audit.concerns.security.backdoors_sample import LONGEST, Drawn, draw_texts
+from audit.concerns.security.backdoors_unseen import (
+    Unseen,
+    adjusted,
+    rows_with_tokens,
+    search_unseen,
+    unseen_finding,
+    unseen_lines,
+    unseen_passes,
+)
 from audit.concerns.security.word_attacks import gradients_of
 from audit.evidence import metric
 from audit.mending import train_command
@@ -24,7 +38,7 @@ from audit.plugin import Evidence, Need
 from audit.statistics import Estimate, paired_difference_of_proportions, proportion
 from core_model.prediction import Predictor
 from core_model.tasks import Task
-from core_model.trigger_inversion import FEW, FINALISTS, TriggerSearch
+from core_model.trigger_inversion import FEW, FINALISTS
 from reports.record import Figure, Finding, Metric, Mitigation, Scalar, Severity
 
 if TYPE_CHECKING:
@@ -33,8 +47,6 @@ if TYPE_CHECKING:
 SOURCE = "Wang et al. 2019 (Neural Cleanse), doi:10.1109/SP.2019.00031"
 UNIT = "share of held-out rows of other classes"
 NO_REFERENCE = "needs --reference CHECKPOINT: a sound model of this task"
-FEWEST_ROWS = 12  # answered as another class; a quarter of them are searched on
-LONGEST = 2  # tokens of a trigger
 ALONE = 0.8  # of the rows that one token surely turns, where there is no reference
 BESIDE = 0.5  # of the rows that a trigger surely turns, and
 OVER = 0.3  # of the rows that it surely turns beyond the reference, where there is one
@@ -90,10 +102,14 @@ class Planted:
         return self.tokens == 1 and success[0] > ALONE
 
 
-def backdoor_passes(classes: int, *, rows: int, candidates: int) -> int:
-    """Rows through the model, backward passes counted as one more row each."""
-    tried = 7 * candidates * FEW if rows else 0
-    return classes * (tried + rows * (FINALISTS + 8 + LONGEST * candidates // 4 + 6))
+def backdoor_passes(classes: int, *, rows: int, candidates: int, training: bool = False) -> int:
+    """Rows through the model, backward passes counted as one more row each; `training`: rows of it are at hand."""
+    if not rows:
+        return 0
+    searched = 7 * candidates * FEW + rows * (FINALISTS + 8 + LONGEST * candidates // 4 + 6)
+    return (
+        classes * searched + (row_passes(classes) + unseen_passes(classes, rows=rows, candidates=candidates)) * training
+    )
 
 
 def search_backdoors(subject: Subject, random: np.random.Generator, *, rows: int, candidates: int) -> Evidence:
@@ -103,30 +119,51 @@ def search_backdoors(subject: Subject, random: np.random.Generator, *, rows: int
         rows: of each class's search, and three times as many held out. 0: nothing is searched.
         candidates: tokens tried for each gradient.
     """
-    missing = None
-    if rows < 1:
-        missing = "not asked for: --set security.backdoor_rows=16"
-    elif subject.data.pairs is not None:
-        missing = "rows are pairs of texts"
-    has_gradients = gradients_of(subject) is not None
-    predictor = subject.predictor if has_gradients and isinstance(subject.predictor, Predictor) else None
-    if missing is None and predictor is None:
-        missing = subject.why_no_gradients
+    not_asked = None if rows else "not asked for: --set security.backdoor_rows=16"
+    missing, predictor = not_asked, None
+    if missing is None:
+        missing, predictor = _searchable(subject)
     reference = _reference(subject) if missing is None else None
     found: list[Planted] = []
-    for target, child in enumerate(random.spawn(len(subject.labels))):
-        if missing is not None or predictor is None:
-            found.append(Planted(target, 1, missing=missing))
-        else:
-            found += _search(subject, predictor, reference, target, child, rows=rows, candidates=candidates)
+    unseen: list[Unseen] = []
+    children = random.spawn(len(subject.labels) + 2)
+    counts = None if predictor is None else rows_with_tokens(subject, predictor, children[-1])
+    for target, child in enumerate(children[:-2]):
+        drawn: Drawn | str = missing or "not measured"
+        if predictor is not None:
+            drawn = draw_texts(subject, predictor, target, child, rows=rows)
+        if isinstance(drawn, str):
+            found.append(Planted(target, 1, missing=drawn))
+            unseen.append(Unseen(target, missing=drawn))
+            continue
+        found += _search(drawn, reference, child, candidates=candidates)
+        unseen.append(search_unseen(drawn, counts, child, candidates=candidates))
+    unseen = adjusted(unseen)
     lines = {one: _lines(one, subject.labels) for one in found}
+    more = {one: unseen_lines(one, subject.labels) for one in unseen}
+    poisoned = poisoned_rows(subject, search_rows(subject, children[-2], missing=not_asked))
     return Evidence(
-        metrics=[line for own in lines.values() for line in own],
-        findings=[_finding(one, subject, lines[one]) for one in _gravest(found)],
-        figures=[figure] if (figure := backdoor_figure(found, subject.labels)) else [],
-        notes=[_note(missing, reference is not None)],
+        metrics=[*(line for own in (*lines.values(), *more.values()) for line in own), *poisoned.metrics],
+        findings=[
+            *(_finding(one, subject, lines[one]) for one in _gravest(found)),
+            *(unseen_finding(one, subject, more[one]) for one in unseen if one.suspected),
+            *poisoned.findings,
+        ],
+        figures=[*filter(None, [backdoor_figure(found, subject.labels)]), *poisoned.figures],
+        notes=[_note(missing, reference is not None), *poisoned.notes],
+        tables=poisoned.tables,
         forward_passes=0 if reference is None else reference.forward_passes,
     )
+
+
+def _searchable(subject: Subject) -> tuple[str | None, Predictor | None]:
+    """(why triggers cannot be searched, the predictor that they are searched with): one of them."""
+    if subject.data.pairs is not None:
+        return "rows are pairs of texts", None
+    predictor = subject.predictor if gradients_of(subject) is not None else None
+    if not isinstance(predictor, Predictor):
+        return "this model gives no gradients; a PyTorch checkpoint (safetensors) supplies them", None
+    return None, predictor
 
 
 def _reference(subject: Subject) -> Predictor | None:
@@ -135,36 +172,20 @@ def _reference(subject: Subject) -> Predictor | None:
 
 
 def _search(
-    subject: Subject,
-    predictor: Predictor,
-    reference: Predictor | None,
-    target: int,
-    random: np.random.Generator,
-    *,
-    rows: int,
-    candidates: int,
+    drawn: Drawn, reference: Predictor | None, random: np.random.Generator, *, candidates: int
 ) -> list[Planted]:
     """The best trigger of each length for one class, on rows that the search did not see."""
-    others = np.flatnonzero(subject.predictions.predicted != target)
-    if len(others) < FEWEST_ROWS:
-        why = f"{len(others)} rows are answered other than {subject.labels[target]!r}; {FEWEST_ROWS} are needed"
-        return [Planted(target, 1, missing=why)]
-    drawn = random.permutation(others)[: 8 * rows].tolist()
-    # The shorter half: a trigger shows on them at half the cost.
-    shorter = sorted(drawn, key=lambda row: (len(subject.texts[row]), row))[: max(FEWEST_ROWS, 4 * rows)]
-    texts = [subject.texts[row] for row in random.permutation(shorter)]
-    cut = max(1, min(rows, len(texts) // 4))
-    search = TriggerSearch(predictor, texts[:cut], room=LONGEST)
-    sequences = search.invert(target, range(cut), random, candidates=candidates, longest=LONGEST).sequences
-    held_out = TriggerSearch(predictor, texts[cut:], room=LONGEST)
-    turned = held_out.margins(sequences, range(len(texts) - cut), target) > 0
-    without = None if reference is None else reference.predict(texts[cut:]).predicted != target
+    search, target = drawn.searched, drawn.target
+    rows = range(drawn.searched_rows)
+    sequences = search.invert(target, rows, random, candidates=candidates, longest=LONGEST).sequences
+    turned = drawn.held_out.margins(sequences, range(len(drawn.texts)), target) > 0
+    without = None if reference is None else reference.predict(drawn.texts).predicted != target
     found = []
     for sequence, ours in zip(sequences, turned, strict=True):
         written = search.written(sequence)
         theirs = None
         if reference is not None:
-            theirs = reference.predict([f"{written} {text}" for text in texts[cut:]]).predicted == target
+            theirs = reference.predict([f"{written} {text}" for text in drawn.texts]).predicted == target
         found.append(Planted(target, len(sequence), written, ours, theirs, without))
     return found
 
