@@ -33,6 +33,7 @@ COMMANDS = {
     "report": "Write a record as a report or for machines, or take it out of a report.",
     "track": "Log a record to MLflow or TensorBoard.",
     "compare": "Compare two records, row by row where they share rows.",
+    "behave": "Run behavioural tests on a checkpoint, alone or against the version before.",
     "explain": "Show which words made the model say so.",
     "scan": "Look at a folder's files before opening it: pickles, code, traps, secrets.",
     "sign": "Sign a record and its checkpoint's files with a key of your own.",

@@ -1,7 +1,10 @@
-"""Audits in the user's own tests: a fixture that fails a test when a checkpoint breaks its policy.
+"""Audits in the user's own tests: fixtures that fail a test when a checkpoint breaks its policy, or misbehaves.
 
     def test_the_classifier_can_be_released(assert_audit):
         assert_audit("checkpoint", data="test.jsonl", group_columns=["sex"], policy="screening")
+
+    def test_the_next_version_behaves(assert_behaviour):
+        assert_behaviour("next", suite="behavioural_suite.csv", against="checkpoint")
 
     pytest --aboveboard-out audits        # keeps audit.json and report.html of each
 
@@ -18,6 +21,7 @@ from typing import TYPE_CHECKING, Any
 import pytest
 
 if TYPE_CHECKING:
+    from audit.behaviour_run import SuiteRun
     from reports.record import Record
 
 MOST_LINES = 20
@@ -58,6 +62,29 @@ def assert_audit(request: pytest.FixtureRequest, tmp_path: Path) -> Callable[...
             pytest.fail(f"{record.subject.name} breaks its policy:\n{shown}{more}\n  report: {out / 'report.html'}",
                         pytrace=False)  # fmt: skip
         return record
+
+    return check
+
+
+@pytest.fixture
+def assert_behaviour() -> Callable[..., SuiteRun]:
+    """`assert_behaviour(checkpoint, suite=..., against=None, max_failures=0.1)`: what came of it, or a failed test.
+
+    The suite is a file of behavioural tests, as an audit of testability writes it. The test fails where a kind's
+    failure rate surely lies above `max_failures`, or where the checkpoint is surely worse than `against`.
+    """
+
+    def check(
+        checkpoint: str | Path, *, suite: str | Path, against: str | Path | None = None, max_failures: float = 0.1
+    ) -> SuiteRun:
+        from audit.behaviour_run import run_suite
+        from reports.text import terminal_text
+
+        ran = run_suite(checkpoint, suite, against=against)
+        if reasons := ran.reasons(max_failures):
+            shown = "\n".join(f"  {terminal_text(line)}" for line in reasons)
+            pytest.fail(f"{ran.name} does not behave:\n{shown}", pytrace=False)
+        return ran
 
     return check
 
