@@ -35,6 +35,7 @@ from audit.concerns.shareability.files import files_part
 from audit.concerns.shareability.licence import licence_part
 from audit.concerns.shareability.lineage import Compared, compare, lineage_part
 from audit.concerns.shareability.opening import opening_part
+from audit.concerns.shareability.part import with_own_licence
 from audit.concerns.shareability.sums import sums_part
 from audit.concerns.shareability.traces import traces_part
 from audit.evidence import Limit
@@ -109,7 +110,7 @@ def shareability(subject: Subject, options: ShareabilityOptions, random: np.rand
     ]  # fmt: skip
     return Evidence(
         metrics=[line for part in parts for line in part.metrics],
-        findings=[found for part in parts for found in part.findings],
+        findings=[with_own_licence(found, checkpoint.licence) for part in parts for found in part.findings],
         figures=[figure for part in parts for figure in part.figures],
         notes=[note for part in parts for note in part.notes],
         forward_passes=sum(part.forward_passes for part in parts),

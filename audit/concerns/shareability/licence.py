@@ -106,8 +106,9 @@ def _conflicts(conflicts: list[Pair]) -> list[Finding]:
             "licence-conflict", Severity.HIGH,
             f"The licence of {first.part}, {first.licence}, does not let it be shared under {first.own} "
             f"({first.why}). A hint for a person, no legal advice.",
-            metrics=["licence_conflicts"], command=PACKAGE,
-            why="share it under a licence that the base's allows, or not at all, or train from another base",
+            metrics=["licence_conflicts"], command=AGAIN,
+            why="name a licence in README.md that the base's allows, or do not share it, or train from another base; "
+            "then look again",
             examples=[{"of": p.part, "licence": p.licence, "own": p.own, "clause": p.why} for p in conflicts],
         )
     ]  # fmt: skip

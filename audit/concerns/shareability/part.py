@@ -50,6 +50,14 @@ def finding(
     )  # fmt: skip
 
 
+def with_own_licence(found: Finding, licence: str | None) -> Finding:
+    """The finding; its command names no licence where the checkpoint does, which `package` would hold against it."""
+    if licence is None or licence.startswith("see ") or found.mitigation is None:
+        return found
+    command = found.mitigation.command.replace(" --licence LICENCE", "")
+    return found.model_copy(update={"mitigation": found.mitigation.model_copy(update={"command": command})})
+
+
 def some(names: Sequence[str], most: int = 3) -> str:
     """A few names, and how many more there are."""
     more = f" and {len(names) - most} more" if len(names) > most else ""

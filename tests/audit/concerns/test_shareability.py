@@ -79,13 +79,17 @@ def retrained(source: Path, out: Path, by: float = 0.05) -> Path:
 
 class TestFiles:
     def test_a_package_of_it_with_a_signature_is_healthy(self, folder, tmp_path):
-        """The mends that findings print, in their order, take the findings away."""
+        """The mends that findings print take the findings away."""
+        pytest.importorskip("model_signing")
         (folder / "LICENSE").write_text("MIT License\n\nPermission is hereby granted, free of charge, to anybody.\n")
         before = audited(folder)
         assert {"unsigned", "card", "missing"} <= ids(before)
         assert number(before, "safetensors_share").value == 1 and number(before, "files_missing").n == 7
         shared = tmp_path / "shared"
-        assert run(["package", str(folder), "--licence", "mit", "--out", str(shared)]) == 0
+        printed = found(before, "missing").mitigation.command
+        assert printed == "aboveboard package CHECKPOINT --out to-share"  # the licence is known by its file
+        filled = printed.replace("CHECKPOINT", str(folder)).replace("to-share", str(shared))
+        assert run(filled.split(" ")[1:]) == 0
         rows = tmp_path / "rows.jsonl"
         rows.write_text("".join(json.dumps({"text": text, "label": "positive"}) + "\n" for text in TEXTS[:5]))
         rows.write_text(rows.read_text() + json.dumps({"text": "a bad day", "label": "negative"}) + "\n")
@@ -209,7 +213,13 @@ class TestLicenceAndCard:
 
 
 class TestTraces:
+    def test_without_the_scanner_secrets_are_not_called_absent(self, folder, monkeypatch):
+        monkeypatch.setattr("audit.concerns.shareability.traces.find_spec", lambda name: None)
+        line = number(audited(folder), "secrets_in_files")
+        assert line.value is None and line.verdict.value == "inconclusive" and "aboveboard[package]" in line.reason
+
     def test_planted_traces_are_told_by_file_line_and_kind_and_never_by_value(self, folder):
+        pytest.importorskip("presidio_analyzer")
         config = json.loads((folder / "config.json").read_text())
         (folder / "config.json").write_text(json.dumps({**config, "_name_or_path": "/home/ada/models/base"}, indent=1))
         (folder / "README.md").write_text(
