@@ -84,7 +84,7 @@ def _shape(item: Item, wire: Wire, tree: Tree) -> Iterator[Issue]:
             Kind.GRAPH, Level.MEDIUM, item.name, first.at,
             f"{len(tree.unknown):,} fields that ONNX does not know, of {size:,} bytes",
             "bytes without an owner can hide anything, and other readers may know them",
-            "load it with the package onnx and save it again, which leaves them out, or fetch it again",
+            "leave them out: model = onnx.load(FILE); model.DiscardUnknownFields(); onnx.save(model, FILE)",
         )  # fmt: skip
     if wire.size < item.size:
         yield _unread(item, wire.size, f"of {item.size:,} bytes, {wire.size:,} were looked at")

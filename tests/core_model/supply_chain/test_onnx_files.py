@@ -308,6 +308,9 @@ def test_two_graphs_and_unknown_fields_are_told(tmp_path):
     assert (two.kind, two.level) == ("graph", Level.MEDIUM) and "2 graphs" in two.what
     [unknown] = found(tmp_path, model().SerializeToString() + b"\xfa\x3f\x05hello")
     assert "1 fields that ONNX does not know, of 5 bytes" in unknown.what
+    mended = onnx.load(str(tmp_path / "model.onnx"))
+    mended.DiscardUnknownFields()  # as the mend says
+    assert found(tmp_path, mended) == []
 
 
 def test_no_file_fills_the_report(tmp_path):
