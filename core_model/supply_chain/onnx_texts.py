@@ -21,7 +21,9 @@ from core_model.supply_chain.issues import Issue, Kind, Level, quoted, remove
 from core_model.supply_chain.protobuf import Field, Tree, Wire
 
 BASE64 = re.compile(rb"[A-Za-z0-9+/_-]{40,}={0,2}")
-WEB = re.compile(r"\b(?:https?|ftps?|wss?|s3|gs|grpcs?|file)://[^\s\"'<>]+", re.IGNORECASE)
+WEB = re.compile(
+    r"\b((?:https?|ftps?|wss?|s3|gs|grpcs?|file)://)(?:[^\s/@\"'<>]{0,256}@)?([\w.-]{0,256})", re.IGNORECASE
+)
 MAIL = re.compile(r"@(?:[\w-]{1,63}\.){1,5}[A-Za-z]{2,24}\b")  # what stands before it is looked for backwards
 MAILBOX = re.compile(r"[\w.+-]{1,64}$")
 SHORTEST = 16  # bytes of something that could run
@@ -76,10 +78,10 @@ def _texts(wire: Wire, tree: Tree) -> tuple[list[Said], list[Said], int | None]:
 
 
 def _metadata(wire: Wire, tree: Tree) -> Iterator[Said]:
+    paths = {id(one) for tensor in tree.by_kind[onnx.TENSOR] for one in tensor.messages[onnx.EXTERNAL_DATA]}
     for entry in tree.by_kind[onnx.ENTRY]:
-        above = entry.parent
-        if above is not None and above.kind == onnx.TENSOR and entry in above.messages[onnx.EXTERNAL_DATA]:
-            continue  # a path, told by `onnx_data`
+        if id(entry) in paths:
+            continue  # told by `onnx_data`
         for value in entry.leaves[onnx.VALUE_TEXT]:
             yield Said(value.start, wire.text(entry, onnx.KEY), wire.content(value, LONGEST_TEXT))
 
@@ -123,17 +125,17 @@ def _addresses(item: Item, texts: list[Said]) -> Iterator[Issue]:
 
 
 def _web(text: str) -> tuple[int, str] | None:
-    """Where the first web address begins, and what it is."""
+    """Where the first web address begins, and its host: what stands before or behind it may be a password."""
     match = WEB.search(text)
-    return None if match is None else (match.start(), match[0])
+    return None if match is None else (match.start(), match[1] + match[2])
 
 
 def _mail(text: str) -> tuple[int, str] | None:
-    """Where the first e-mail address begins, and what it is."""
+    """Where the first e-mail address begins, and its domain: whose it is, is nobody's business."""
     for match in MAIL.finditer(text):
         box = MAILBOX.search(text[max(0, match.start() - 64) : match.start()])
         if box is not None:
-            return match.start() - len(box[0]), box[0] + match[0]
+            return match.start() - len(box[0]), f"...{match[0]}"
     return None
 
 
