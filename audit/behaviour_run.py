@@ -15,7 +15,7 @@ from pathlib import Path
 
 import numpy as np
 
-from audit.concerns.testability.noticing import ALPHA, chance_of, moved
+from audit.concerns.testability.noticing import ALPHA, chance_in_all, moved_by_kind
 from audit.statistics import Estimate, bootstrap_mean
 from core_model.behaviour import KINDS, Case, Judged, judge, questions, read_suite
 from core_model.errors import TaskUnfit
@@ -28,15 +28,15 @@ class SuiteRun:
 
     Attributes:
         failures: failure rate of each kind that the suite holds, rows of one origin resampled together.
-        worse, better: origins with more failed tests than the other checkpoint has, and with fewer; None: no other.
+        moved: of each kind, origins with more failed tests than the other checkpoint has, and with fewer; None: no
+            other.
     """
 
     name: str
     cases: Sequence[Case]
     judged: Judged
     failures: Mapping[str, Estimate]
-    worse: int | None = None
-    better: int | None = None
+    moved: Mapping[str, tuple[int, int]] | None = None
 
     @property
     def failed(self) -> list[int]:
@@ -46,7 +46,14 @@ class SuiteRun:
     @property
     def chance(self) -> float | None:
         """The chance of so many worse, were nothing broken; None without another checkpoint."""
-        return None if self.worse is None or self.better is None else chance_of(self.worse, self.better)
+        return None if self.moved is None else chance_in_all(self.moved)
+
+    @property
+    def against_words(self) -> str:
+        """What moved against the other checkpoint, in words."""
+        return ", ".join(
+            f"{kind} {worse} worse and {better} better" for kind, (worse, better) in (self.moved or {}).items()
+        )
 
     def reasons(self, max_failures: float) -> list[str]:
         """What speaks against this checkpoint.
@@ -61,10 +68,7 @@ class SuiteRun:
             if rate.value is not None and rate.low is not None and rate.high is not None and rate.low > max_failures
         ]
         if self.chance is not None and self.chance <= ALPHA:
-            found.append(
-                f"broken against the other checkpoint: {self.worse} origins worse and {self.better} better "
-                f"(p = {self.chance:.2g})"
-            )
+            found.append(f"broken against the other checkpoint: {self.against_words} (p = {self.chance:.2g})")
         return found
 
 
@@ -85,11 +89,11 @@ def run_suite(checkpoint: str | Path, suite: str | Path, *, against: str | Path 
         if chosen.any():
             wrong = (~judged.passed[chosen]).astype(float)
             failures[kind] = bootstrap_mean(wrong, random, clusters=origins[chosen], bounds=(0.0, 1.0))
-    worse = better = None
+    moved = None
     if against is not None:
         _, other = _judged(against, cases)
-        worse, better = moved(other.passed, judged.passed, origins)
-    return SuiteRun(name, cases, judged, failures, worse, better)
+        moved = moved_by_kind(other.passed, judged.passed, origins, [case.kind for case in cases])
+    return SuiteRun(name, cases, judged, failures, moved)
 
 
 def _judged(checkpoint: str | Path, cases: Sequence[Case]) -> tuple[str, Judged]:

@@ -67,7 +67,7 @@ def _document(ran: SuiteRun, reasons: list[str]) -> dict[str, Any]:
         for kind, rate in ran.failures.items()
     ]
     failed = [{**ran.cases[place].row(), "answered": ran.judged.answers[place]} for place in ran.failed]
-    against = None if ran.chance is None else {"worse": ran.worse, "better": ran.better, "p_value": ran.chance}
+    against = None if ran.chance is None else {"moved": ran.moved, "p_value": ran.chance}
     return {
         "checkpoint": ran.name, "tests": len(ran.cases), "failure_rates": failures, "against": against,
         "reasons": reasons, "failed": failed,
@@ -87,6 +87,6 @@ def _say(ran: SuiteRun, reasons: list[str]) -> None:
     if len(ran.failed) > SHOWN:
         click.echo(f"    and {len(ran.failed) - SHOWN} more: --json names them all")
     if ran.chance is not None:
-        click.echo(f"  against the other: {ran.worse} worse, {ran.better} better (p = {ran.chance:.2g})")
+        click.echo(f"  against the other: {ran.against_words} (p = {ran.chance:.2g})")
     for reason in reasons:
         click.echo(terminal_text(f"  BROKEN  {reason}"))

@@ -28,7 +28,7 @@ from pydantic import Field
 from audit.concerns.testability.findings import findings_of
 from audit.concerns.testability.lines import failure_figure, failure_lines, mutant_figure, mutation_lines
 from audit.concerns.testability.mutants import try_mutants
-from audit.concerns.testability.suite import make_suite, most_tests, why_no_labels
+from audit.concerns.testability.suite import TEMPLATES, make_suite, most_tests, why_no_labels
 from audit.concerns.testability.untested import untested_lines
 from audit.evidence import Limit
 from audit.plugin import Concern, Evidence, Need, Options, Size, audit
@@ -47,7 +47,9 @@ class TestabilityOptions(Options):
 
     rows: int = Field(60, ge=1, description="rows drawn for the suite; each gives about seven tests")
     mutants: int = Field(12, ge=0, description="broken copies of the model, each asked the rows named below; 0: none")
-    mutant_suite_rows: int = Field(12, ge=1, description="rows of the suite whose tests are run on each mutant")
+    mutant_suite_rows: int = Field(
+        20, ge=1, description="rows of which one INV and one DIR test are run on each mutant, beside all MFT tests"
+    )
     labelled_rows: int = Field(60, ge=1, description="labelled rows that are run on each mutant, for comparison")
     held_out_rows: int = Field(30, ge=1, description="other rows, which show whether a mutant changes answers at all")
     least_changed: float = Field(
@@ -66,7 +68,8 @@ def _planned(size: Size, options: TestabilityOptions) -> Mapping[str, int]:
     planned = {"data": size.rows, "behavioural tests": tests}
     if classified and size.gradients and options.mutants:
         part = min(options.mutant_suite_rows, rows)
-        each = most_tests(part, size.classes) + min(options.labelled_rows, size.rows) + options.held_out_rows
+        tests = rows // 2 + TEMPLATES * size.classes + 2 * part
+        each = tests + min(options.labelled_rows, size.rows) + options.held_out_rows
         planned["mutants"] = (options.mutants + 2) * each
     return planned
 
@@ -77,8 +80,8 @@ def _planned(size: Size, options: TestabilityOptions) -> Mapping[str, int]:
     tasks={Task.CLASSIFICATION, Task.QUESTION_ANSWERING},
     forward_passes=_planned,
     profiles={
-        "quick": {"rows": 20, "mutants": 6, "mutant_suite_rows": 8, "labelled_rows": 30, "held_out_rows": 20},
-        "full": {"rows": 300, "mutants": 36, "mutant_suite_rows": 40, "labelled_rows": 200, "held_out_rows": 100},
+        "quick": {"rows": 20, "mutants": 6, "mutant_suite_rows": 10, "labelled_rows": 30, "held_out_rows": 20},
+        "full": {"rows": 300, "mutants": 36, "mutant_suite_rows": 100, "labelled_rows": 200, "held_out_rows": 100},
     },
 )
 def testability(subject: Subject, options: TestabilityOptions, random: np.random.Generator) -> Evidence:
@@ -124,5 +127,8 @@ def _notes(counted: str, cases: int, tests: int, rows: int) -> list[str]:
         else f"No test of labels was made: {counted}.",
     ]
     if tests:
-        notes.append(f"Each mutant was asked {tests:,} tests of the suite and {rows:,} labelled rows.")
+        notes.append(
+            f"Each mutant was asked {tests:,} tests of the suite and {rows:,} labelled rows: a run of the whole "
+            "suite, or of more rows, notices smaller breaks."
+        )
     return notes

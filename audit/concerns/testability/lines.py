@@ -87,7 +87,7 @@ def mutation_lines(trials: Trials, *, least: float) -> list[Metric]:
                 "mutation_score", absent or score or _exact(noticed, len(real), "no mutant changes answers"),
                 unit="share of mutants", better="higher", slice={"noticed_by": who}, source=DEEPMUTATION,
                 definition="Of the mutants that change answers, those that the tests notice: an exact paired test at "
-                "5% (sign test over rows; McNemar's for single rows).",
+                "5% (sign test over rows, kinds by Bonferroni; McNemar's for single rows).",
             )
         )  # fmt: skip
     alarms = sum(_noticed(trial, "either") for trial in trials.equivalent)

@@ -93,6 +93,19 @@ def split(rows: int, drawn: np.ndarray, used: frozenset[int], *, labelled: int, 
     return suite, np.concatenate([suite, others[len(out) :]])[:labelled], out
 
 
+def part_of(cases: Sequence[Case], rows: np.ndarray) -> list[Case]:
+    """The tests that mutants are tried with: all MFT tests, whose texts are short, and of each row one INV and one DIR.
+
+    Tests of one row say much the same; with one of each, the same number of questions reaches more rows.
+    """
+    part = [case for case in cases if case.kind == "MFT"]
+    of_row: dict[tuple[str, int], list[Case]] = {}
+    for case in cases:
+        of_row.setdefault((case.kind, case.cluster), []).append(case)
+    found = [(place, of_row.get((kind, row))) for place, row in enumerate(rows.tolist()) for kind in ("INV", "DIR")]
+    return part + [some[place % len(some)] for place, some in found if some]
+
+
 def try_mutants(
     subject: Subject,
     suite: Suite,
@@ -113,8 +126,7 @@ def try_mutants(
     )  # fmt: skip
     if len(out) == 0:
         return Trials(missing="every row is in the suite: none is left to see whether a mutant changes answers")
-    inside = set(chosen.tolist())
-    cases = [case for case in suite.cases if case.cluster in inside or case.cluster >= subject.data.rows]
+    cases = part_of(suite.cases, chosen)
     asked = _Asked(subject, cases, rows if subject.has(Need.LABELS) else rows[:0], out)
     before = asked.ask(subject.predictor)
     copy = Predictor(subject.checkpoint, cache=None, threads=subject.predictor.threads, device=subject.predictor.device)  # type: ignore[attr-defined]
@@ -155,6 +167,7 @@ class _Asked:
         self.labels = subject.labels
         self.targets = subject.targets[rows] if len(rows) else np.zeros(0, dtype=np.int64)
         self.clusters = np.array([case.cluster for case in cases], dtype=np.int64)
+        self.kinds = [case.kind for case in cases]
         data = subject.data
         texts, pairs = questions(cases)
         numbers = [*rows.tolist(), *out.tolist()]
@@ -178,6 +191,6 @@ class _Asked:
             name,
             changed=int((said != said_now).sum()),
             held_out=len(said),
-            by_suite=is_noticed(passed, passed_now, self.clusters),
-            by_rows=is_noticed(right, right_now, np.arange(len(right))) if len(right) else None,
+            by_suite=is_noticed(passed, passed_now, self.clusters, self.kinds),
+            by_rows=is_noticed(right, right_now, np.arange(len(right)), ["row"] * len(right)) if len(right) else None,
         )
