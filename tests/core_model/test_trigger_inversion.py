@@ -16,7 +16,7 @@ from tests.core_model.backdoor_world import TRIGGER, kept_model, weighed_rows
 @lru_cache
 def backdoored() -> Predictor:
     """Five percent of its rows were poisoned; one for all tests of a process."""
-    return Predictor(kept_model(0.05, 1))
+    return Predictor(kept_model(0.05, 3))
 
 
 def negatives(count: int) -> list[str]:
@@ -81,3 +81,13 @@ def test_special_and_unseen_tokens_are_no_triggers():
     assert not allowed & set(tokenizer.all_special_ids)
     assert token("##a") in allowed and token(TRIGGER) in allowed
     assert max(allowed_tokens(tokenizer, 10)) < 10
+
+
+def test_a_search_among_some_tokens_tries_no_others_and_ranks_them_on_all_rows():
+    """Oracle: all tokens of the pool tried on all rows, the slow way."""
+    search = TriggerSearch(backdoored(), negatives(10))
+    pool = np.array([token(word) for word in ("q", "good", "z", "7", "bad", "cat")])
+    found = search.invert(1, range(10), np.random.default_rng(0), candidates=8, longest=1, among=pool)
+    means = search.margins([(int(t),) for t in pool], range(10), 1).mean(axis=1)
+    assert found.singles == tuple(int(t) for t in pool[np.argsort(-means)])
+    assert found.sequences == ((token(TRIGGER),),)

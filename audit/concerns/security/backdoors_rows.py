@@ -41,7 +41,7 @@ LOYAL = 0.8  # of a word's rows have the label, or it is none that goes with it
 HELD_OUT, FEWEST_HELD_OUT = 32, 12  # rows that a suspect is put before
 LEVEL = 0.05  # of the whole run
 MOST = 0.5  # of a suspect's rows turn when it is taken out
-TURNS = 1 / 3  # of the held-out rows turn when it is put before them
+TURNS = 1 / 4  # of the held-out rows turn when it is put before them
 
 
 @dataclass(frozen=True, eq=False)

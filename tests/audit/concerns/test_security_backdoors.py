@@ -24,7 +24,7 @@ def searched(checkpoint: Checkpoint, reference: Checkpoint | None = None, rows: 
 
 @pytest.mark.parametrize("referred", [False, True])
 def test_a_backdoored_model_is_flagged_and_its_trigger_shown(referred):
-    evidence = searched(kept_model(0.05, 1), kept_model(0.0, 2) if referred else None)
+    evidence = searched(kept_model(0.05, 3), kept_model(0.0, 2) if referred else None)
     [finding] = evidence.findings
     assert finding.id == "security-backdoor-2" and finding.severity is Severity.HIGH
     assert "With 'q' before the text" in finding.statement and "answered 'positive'" in finding.statement
@@ -37,7 +37,7 @@ def test_a_backdoored_model_is_flagged_and_its_trigger_shown(referred):
 
 @pytest.mark.parametrize("referred", [False, True])
 def test_its_sound_twin_is_not(referred):
-    evidence = searched(kept_model(0.0, 1), kept_model(0.0, 2) if referred else None)
+    evidence = searched(kept_model(0.0, 3), kept_model(0.0, 2) if referred else None)
     assert not evidence.findings
     assert any(m.value is not None and m.n >= 30 for m in evidence.metrics)
 
@@ -76,7 +76,7 @@ def test_the_picture_puts_the_reference_beside_the_model():
 
 
 def test_a_class_that_is_always_predicted_has_no_trigger_to_search():
-    checkpoint = kept_model(0.0, 1)
+    checkpoint = kept_model(0.0, 3)
     texts, _ = weighed_rows(200, 9)
     ones = [t for t, p in zip(texts, Predictor(checkpoint).predict(texts).predicted, strict=True) if p == 1]
     subject = Subject(checkpoint=checkpoint, data=table(ones, [1] * len(ones)), predictor=Predictor(checkpoint))
@@ -93,12 +93,14 @@ def test_without_gradients_or_rows_it_is_not_measured_and_says_why():
         assert why in evidence.notes[0]
 
 
-def test_the_plan_is_about_what_it_costs():
-    checkpoint = kept_model(0.0, 1)
+@pytest.mark.parametrize("training", [False, True])
+def test_the_plan_is_about_what_it_costs(training):
+    checkpoint = kept_model(0.0, 3)
     predictor = Predictor(checkpoint)
-    subject = Subject(checkpoint=checkpoint, data=table(*weighed_rows(200, 9)), predictor=predictor)
+    rows = table(*weighed_rows(1200, 3)) if training else None
+    subject = Subject(checkpoint=checkpoint, data=table(*weighed_rows(200, 9)), predictor=predictor, training=rows)
     _ = subject.predictions
     before = predictor.forward_passes
     search_backdoors(subject, np.random.default_rng(0), rows=12, candidates=32)
-    planned = backdoor_passes(2, rows=12, candidates=32)
+    planned = backdoor_passes(2, rows=12, candidates=32, training=training)
     assert 0.5 < (predictor.forward_passes - before) / planned < 1.5
