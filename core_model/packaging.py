@@ -82,7 +82,7 @@ def sort_files(checkpoint: Checkpoint) -> Contents:
 
 def _refusal(folder: Path, name: str, expected: Set[str]) -> BadInput | None:
     """Why a folder with this file in it cannot be packaged; None where the file stands in no way."""
-    if name.split("/")[0] == UNFINISHED:
+    if name.split("/", maxsplit=1)[0] == UNFINISHED:
         return OptionUnfit(f"{folder} holds an interrupted training run", mend="finish it with --resume")
     try:
         checked(folder, name)
@@ -95,7 +95,7 @@ def _refusal(folder: Path, name: str, expected: Set[str]) -> BadInput | None:
         )
     # Adapters are in the weights already, and the card is written anew.
     known = {*expected, *RECORDS, *LEFT_OUT, "README.md"}
-    if name in known or name.split("/")[0] == ADAPTER_FOLDER:
+    if name in known or name.split("/", maxsplit=1)[0] == ADAPTER_FOLDER:
         return None
     return OptionUnfit(
         f"{folder / name} does not belong to a checkpoint, and would be shared with it",
