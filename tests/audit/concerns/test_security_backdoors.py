@@ -89,8 +89,9 @@ def test_without_gradients_or_rows_it_is_not_measured_and_says_why():
     stub = stub_subject(texts=["a good day"] * 20, answer=lambda text: [0.4, 0.6], targets=[1] * 20)
     for subject, rows, why in ((stub, 8, "no gradients"), (stub, 0, "security.backdoor_rows")):
         evidence = search_backdoors(subject, np.random.default_rng(0), rows=rows, candidates=16)
-        assert all(m.value is None and why in m.reason for m in evidence.metrics)
-        assert why in evidence.notes[0]
+        assert all(m.value is None for m in evidence.metrics)
+        reasons = {m.reason for m in evidence.metrics if not (rows and m.name.startswith("backdoor_rows"))}
+        assert all(why in reason for reason in reasons) and why in evidence.notes[0]
 
 
 @pytest.mark.parametrize("training", [False, True])
