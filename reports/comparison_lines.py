@@ -31,7 +31,7 @@ def comparison_lines(comparison: Comparison) -> Iterator[str]:
             yield _say(f"  not known: {comparison.mend.price_missing}")
         for cost in comparison.mend.costs:
             times = f", {cost.b / cost.a:.1f} times" if cost.a > 0 else ""
-            yield f"  {cost.quantity} of these audits: {cost.a:.4g} -> {cost.b:.4g}{times}"
+            yield f"  {cost.quantity} of these audits: {number(cost.a)} -> {number(cost.b)}{times}"
 
 
 def _judged(row: Difference) -> str:

@@ -134,10 +134,11 @@ def _notes(subject: Subject, sample: Sample, words: list[WordAttack], options: A
         notes.append("Of each pair of texts the first was edited.")
     for one in words:
         cut = sum(row.ending == "time limit" for row in one.attacked)
+        count = "no share is told, for most are such" if one.told_by_the_clock else "they count as not changed"
         if cut:
             notes.append(
-                f"{one.name} was stopped for {cut} rows by its time limit of {options.attack_seconds:g} s; they count "
-                "as not changed, and a faster machine may say otherwise. Try: --set security.attack_seconds="
+                f"{one.name} was stopped for {cut} rows by its time limit of {options.attack_seconds:g} s; "
+                f"{count}, and a faster machine may say otherwise. Try: --set security.attack_seconds="
                 f"{4 * options.attack_seconds:g}"
             )
         spent = sum(row.ending == "query budget" for row in one.attacked)

@@ -68,6 +68,17 @@ class WordAttack:
         return bool(asked) and not any(row.moved for row in asked)
 
     @property
+    def told_by_the_clock(self) -> str | None:
+        """Why its numbers would tell of the clock and not of the model; None where most attacked rows ended."""
+        cut = sum(row.ending == "time limit" for row in self.attacked)
+        if 2 * cut <= len(self.attacked):
+            return None
+        return (
+            f"the time limit stopped the attack on {cut:,} of {len(self.attacked):,} rows before its end; "
+            "--set security.attack_seconds=SECONDS gives it more"
+        )
+
+    @property
     def succeeded(self) -> tuple[Attacked, ...]:
         """Rows whose answer was changed."""
         return tuple(row for row in self.attacked if row.status == "succeeded")
@@ -175,7 +186,9 @@ def _success(
 ) -> Metric:
     rows = [] if one.run is None else [row for row, here in zip(one.run.rows, chosen, strict=True) if here]
     attacked = [row for row in rows if row.status != "skipped"]
-    if attacked and one.unmoved:
+    if attacked and one.told_by_the_clock is not None:
+        estimate = Estimate.absent(one.told_by_the_clock, n=len(attacked))
+    elif attacked and one.unmoved:
         estimate = Estimate.absent(CONSTANT, n=len(attacked))
     elif attacked:
         estimate = proportion(sum(row.status == "succeeded" for row in attacked), len(attacked))
@@ -197,6 +210,8 @@ def _accuracy(one: WordAttack, part: Mapping[str, str]) -> Metric:
         estimate = Estimate.absent(one.missing or "no row with a word")
     elif not one.sample.labelled:
         estimate = Estimate.absent(NO_LABELS)
+    elif one.told_by_the_clock is not None:
+        estimate = Estimate.absent(one.told_by_the_clock, n=len(one.attacked))
     else:
         estimate = proportion(sum(row.status == "failed" for row in one.run.rows), len(one.run.rows))
     return metric(
@@ -208,6 +223,8 @@ def _accuracy(one: WordAttack, part: Mapping[str, str]) -> Metric:
 def _queries(one: WordAttack) -> Estimate:
     if not one.attacked:
         return Estimate.absent(one.missing or _nothing_right(one))
+    if one.told_by_the_clock is not None:
+        return Estimate.absent(one.told_by_the_clock, n=len(one.attacked))
     return median(np.array([row.queries for row in one.attacked]))
 
 
