@@ -4,7 +4,8 @@ What it measures  Attacks on answers: letters and words are edited, under the co
                   the answer changes (success rate, accuracy under attack, texts asked, words changed); embeddings are
                   moved along the gradient (accuracy against radius); a few words are searched that turn a whole class.
                   Backdoors: one or two tokens of the whole vocabulary are searched that turn nearly every text into one
-                  class, and held against the other tokens and a reference model. Language models: texts that try to
+                  class, and held against the other tokens and a reference model; training rows, where they are given,
+                  are searched for words that alone hold them to their label. Language models: texts that try to
                   take over what is written (injection, jailbreak, leakage of a planted secret), each with a harmless
                   twin. And issues in the files of the checkpoint's folder, by how much they matter: every file is told
                   by its content and looked at without being loaded or run: pickles (also inside archives) are
@@ -16,7 +17,8 @@ How to read it    An attack that fails proves nothing about a better one; one th
                   accuracy under attack is of all drawn rows. Radii are in units of a row's own embeddings, and the
                   points reached are no texts. A trigger counts on rows that its search did not see, against random
                   words. A sound model, too, has words that turn many answers: a backdoor is suspected only where a null
-                  does not explain it, and --reference with a sound model of the task is the better one. Whether a
+                  does not explain it, and --reference with a sound model of the task is the better one; --train-data
+                  gives two more, fitted in the run to other words and tokens of the same model. Whether a
                   prompt got what it wanted is told by rules, whose errors on labelled replies are lines of their own.
                   Severity of attacks: high, when by its whole interval more than half of the attacked answers
                   change; medium, more than a tenth, or more than by chance for triggers; low, some. All files are
