@@ -1,4 +1,4 @@
-"""Promises of behavioural tests: what passes and what fails, the file they travel in, edits that keep what they must."""
+"""Promises of behavioural tests: what passes, the file they travel in, edits that keep what they must."""
 
 from __future__ import annotations
 
