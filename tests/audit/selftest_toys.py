@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 import numpy as np
 from pydantic import Field
 
@@ -35,7 +37,7 @@ def testability(subject, options: ToyOptions, random: np.random.Generator) -> Ev
     return Evidence(metrics=[line], findings=[finding] if sure > options.limit else [])
 
 
-PLUGIN = plugin_of(testability)
+PLUGIN = replace(plugin_of(testability), distribution="toys")  # not ours, which has controls of its own
 REGISTRY = Registry((PLUGIN,))
 
 
