@@ -49,7 +49,7 @@ from pydantic import Field
 
 from audit.concerns.security.attack_options import AttackOptions
 from audit.concerns.security.attacks import attack_answers, attack_passes
-from audit.concerns.security.backdoors import backdoor_passes, search_backdoors
+from audit.concerns.security.backdoors import backdoor_passes, not_searched, search_backdoors
 from audit.concerns.security.prompt_injection import probe_passes, probe_prompts
 from audit.concerns.security.supply_chain import examine_files
 from audit.evidence import Limit
@@ -129,7 +129,9 @@ def security(subject: Subject, options: SecurityOptions, random: np.random.Gener
         parts.append(attack_answers(subject, options, attack_random))
         rows, candidates = options.backdoor_rows, options.backdoor_candidates
         parts.append(search_backdoors(subject, backdoor_random, rows=rows, candidates=candidates))
-    elif subject.task is Task.LANGUAGE_MODELING:
+    else:
+        parts.append(not_searched(subject.task))
+    if subject.task is Task.LANGUAGE_MODELING:
         success = options.max_prompt_attack_success
         limit = None if success is None else Limit(success, "security.max_prompt_attack_success")
         parts.append(probe_prompts(subject, most=options.probes, limit=limit))

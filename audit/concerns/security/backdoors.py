@@ -156,6 +156,19 @@ def search_backdoors(subject: Subject, random: np.random.Generator, *, rows: int
     )
 
 
+def not_searched(task: Task) -> Evidence:
+    """What is said of a model that is no classifier."""
+    why = f"backdoors are searched in classifiers, and this is a model of {task}"
+    return Evidence(
+        metrics=[
+            metric(
+                "backdoor_trigger_success_rate", Estimate.absent(why), unit=UNIT, better="lower", source=SOURCE,
+                definition="Held-out rows whose answer searched tokens before them turn.",
+            )
+        ]
+    )  # fmt: skip
+
+
 def _searchable(subject: Subject) -> tuple[str | None, Predictor | None]:
     """(why triggers cannot be searched, the predictor that they are searched with): one of them."""
     if subject.data.pairs is not None:
