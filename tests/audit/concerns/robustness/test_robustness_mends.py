@@ -67,7 +67,7 @@ def test_the_printed_command_lets_more_answers_be_proven_and_tells_its_price(tmp
     words = shlex.split(command)
     assert words[-6:-2] == ["--augment", "token-dropout", "--token-dropout-rate", "0.7"]
     monkeypatch.chdir(tmp_path)
-    result = CliRunner().invoke(train_from_command_line, [*words[2:], "--epochs", "6", "--learning-rate", "3e-3"])
+    result = CliRunner().invoke(train_from_command_line, [*words[2:], "--epochs", "14", "--learning-rate", "3e-3"])
     assert result.exit_code == 0, (result.output, result.exception)
     after = smoothed(tmp_path / "mended")
     one = {"radius": "1"}
