@@ -19,7 +19,7 @@ from reports.record import Finding, Metric, Mitigation, Severity, Verdict
 if TYPE_CHECKING:
     from audit.subject import Subject
 
-RUN_SUITE = "aboveboard behave CHECKPOINT --suite behavioural_suite.csv"
+RUN_SUITE = "aboveboard behave CHECKPOINT --suite audit-out/behavioural_suite.csv"
 SHOWN = 6
 
 

@@ -139,15 +139,16 @@ def mutant_figure(trials: Trials) -> Figure | None:
         share = proportion(trial.changed, trial.held_out)
         rows.append(
             {
-                "label": trial.name.replace("_", " "), "value": share.value, "low": share.low, "high": share.high,
-                "series": f"noticed by {trial.noticed_by}", "n": share.n,
+                "label": f"{trial.name.replace('_', ' ')}: {trial.noticed_by}", "value": share.value,
+                "low": share.low, "high": share.high, "n": share.n,
             }
         )  # fmt: skip
     if not rows:
         return None
     return Figure(
         id="testability-mutants", kind="intervals", title="What broken copies of the model change, and who notices",
-        caption="A mutant that changes many answers and is noticed by nobody is a break that would be shipped. "
+        caption="Behind each mutant stands who noticed it. One that changes many answers and is noticed by nobody is a "
+        "break that would be shipped. "
         "Whiskers are 95% intervals.",
         x_label="share of held-out rows answered otherwise", y_label="mutant", rows=rows,
     )  # fmt: skip

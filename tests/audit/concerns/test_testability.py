@@ -124,14 +124,13 @@ def test_mutants_are_noticed_and_the_model_on_trial_stays_as_it_was():
     after = {name: t.numpy().tobytes() for name, t in on.predictor.forward.model.state_dict().items()}
     assert before == after
     [figure] = [figure for figure in evidence.figures if figure.id == "testability-mutants"]
-    fates = {row["label"]: row for row in figure.rows}
-    assert fates["outputs swapped 1"]["value"] > 0.9
-    assert fates["outputs swapped 1"]["series"] == "noticed by suite and labelled rows"
+    fates = {row["label"]: row["value"] for row in figure.rows}
+    assert fates["outputs swapped 1: suite and labelled rows"] > 0.9
     assert one(evidence, "mutation_false_alarm_rate").value == 0
     score, either = (one(evidence, "mutation_score", noticed_by=who) for who in ("suite", "either"))
     real = sum(row["value"] >= 0.05 for row in figure.rows)
     assert score.n == either.n == real and score.value <= either.value
-    noticed = sum(row["value"] >= 0.05 and "suite" in row["series"] for row in figure.rows)
+    noticed = sum(row["value"] >= 0.05 and "suite" in row["label"] for row in figure.rows)
     assert score.value == pytest.approx(noticed / real)
     exact = binomtest(noticed, real).proportion_ci(method="exact")
     assert score.interval == pytest.approx((exact.low, exact.high))
