@@ -75,10 +75,8 @@ def why_no_mutants(subject: Subject, mutants: int) -> str | None:
     """Why the model cannot be mutated here."""
     if subject.task is not Task.CLASSIFICATION:
         return "mutants are made of classifiers only"
-    if subject.smoothing is not None:
-        return "the smoothed classifier is a vote; an audit without --smoothing-keep mutates the model inside it"
     if not subject.has(Need.GRADIENTS):
-        return f"an exported graph has no weights that could be changed; {Need.GRADIENTS.supply} supplies them"
+        return subject.why_no_gradients
     if not isinstance(subject.predictor, Predictor):
         return "the model is not asked through torch"
     return None if mutants > 0 else "not asked for: --set testability.mutants=12"
