@@ -14,11 +14,18 @@ import numpy as np
 WARM_UP = 2  # times that each side is asked for nothing: the first call loads a model, the second fills caches
 
 
-def seconds_in_turns(first: Callable[[], object], second: Callable[[], object], *, rounds: int) -> np.ndarray:
-    """Wall seconds of each call, (rounds, 2); who begins changes from round to round.
+def seconds_in_turns(
+    first: Callable[[], object],
+    second: Callable[[], object],
+    *,
+    rounds: int,
+    clock: Callable[[], float] = time.perf_counter,
+) -> np.ndarray:
+    """Seconds of each call, (rounds, 2); who begins changes from round to round.
 
     Args:
         first, second: do the same work, one on each side.
+        clock: wall time, or `time.process_time`, which leaves out what else runs on the machine.
     """
     for ask in (first, second):
         for _ in range(WARM_UP):
@@ -26,7 +33,7 @@ def seconds_in_turns(first: Callable[[], object], second: Callable[[], object], 
     seconds = np.empty((rounds, 2))
     for turn in range(rounds):
         for side in ((0, 1), (1, 0))[turn % 2]:
-            begun = time.perf_counter()
+            begun = clock()
             (first, second)[side]()
-            seconds[turn, side] = time.perf_counter() - begun
+            seconds[turn, side] = clock() - begun
     return seconds
