@@ -22,7 +22,7 @@ from tests.audit.task_checkpoints import column_flags, write_task_checkpoint, wr
 from tests.factories import write_checkpoint
 
 pytest.importorskip("onnxruntime")
-WITHOUT_MODEL = ("gradients", "training_record.json", "transformers does not open it")
+WITHOUT_MODEL = ("gradients", "training_record.json", "transformers does not open it", "number format of its own")
 SMALL = [
     part
     for setting in ("explainability.rows=8", "explainability.cascade_stages=1", "explainability.top_words=2",

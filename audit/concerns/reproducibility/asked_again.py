@@ -28,7 +28,10 @@ if TYPE_CHECKING:
     from core_model.evaluation import Answers
 
 SAME, ALONE, SHORT = "same request", "each row alone", "bfloat16"
-NOT_PREDICTOR = "the model is not asked through torch, so that batches and number format are not ours to choose"
+NOT_PREDICTOR = "the model is asked through a wrapper, so that batches and number format are not ours to choose"
+OWN_FORMAT = "an exported graph has a number format of its own; ask the PyTorch checkpoint that it came from"
+    "an exported graph has a number format of its own; a PyTorch checkpoint (safetensors) can be asked in another"
+)
 
 
 @dataclass(frozen=True, eq=False)
@@ -64,18 +67,18 @@ def ask_again(subject: Subject, sample: Table, alone: Table) -> tuple[list[Asked
     found = [compared(SAME, before, subject.ask(sample, second))]
     passes = first.forward_passes + second.forward_passes
     part = _first(before, alone.rows)
-    if not subject.has(Need.GRADIENTS) or not isinstance(subject.predictor, Predictor):
+    ours = subject.predictor
+    if not isinstance(ours, Predictor):
         return [*found, *(Asked(how, missing=NOT_PREDICTOR) for how in (ALONE, SHORT))], passes
-    for how, checkpoint, budget in (
-        (ALONE, subject.checkpoint, 1),
-        (SHORT, _Shortened(subject.checkpoint), None),
-    ):
-        worker = Predictor(checkpoint, token_budget=budget, cache=None, threads=subject.predictor.threads)
-        if how == ALONE:
-            worker.forward = subject.predictor.forward
+    one_each = Predictor(subject.checkpoint, token_budget=1, cache=None, threads=ours.threads)
+    one_each.forward = ours.forward
+    workers = {ALONE: one_each}
+    if subject.has(Need.GRADIENTS):
+        workers[SHORT] = Predictor(_Shortened(subject.checkpoint), cache=None, threads=ours.threads)
+    for how, worker in workers.items():
         found.append(compared(how, part, subject.ask(alone, worker)))
         passes += worker.forward_passes
-    return found, passes
+    return found if SHORT in workers else [*found, Asked(SHORT, missing=OWN_FORMAT)], passes
 
 
 def _fresh(predictor: Any) -> Any:

@@ -97,7 +97,7 @@ def test_a_model_that_answers_by_chance_is_found():
     assert line.verdict is Verdict.FAIL
     assert found(evidence)["same-request"].severity == "high"
     alone = one(evidence, "answers_turned", asked="each row alone")
-    assert alone.value is None and "not asked through torch" in alone.reason
+    assert alone.value is None and "asked through a wrapper" in alone.reason
     steady = run(stub_subject(texts=texts, answer=lambda text: [0.9, 0.1]), rows=300)
     assert "same-request" not in found(steady)
 
