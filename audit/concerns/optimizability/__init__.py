@@ -1,11 +1,11 @@
 """Optimizability: could this model be better or smaller for little?
 
-What it measures  Compression, tried on copies in memory: int8 weights, and a quarter of the attention heads less; bytes,
-                  speed, answers changed, and the paired difference of the task's first metric. Gradient health of a
+What it measures  Compression, tried on copies in memory: int8 weights, and a quarter of the attention heads less:
+                  bytes, speed, answers changed, and the paired difference of the task's first metric. Gradient health of a
                   classifier on labelled rows (training rows, where given): each layer's gradient against its weights,
                   matrices without any, and the gradient noise scale. Headroom: whether the recorded training kept its
-                  best evaluation, whether a search for hyperparameters is recorded, and what one small gradient step on
-                  training rows does to the loss on others.
+                  best evaluation, whether a search for hyperparameters is recorded, and (one_step, in the full profile)
+                  what one small gradient step on training rows does to the loss on others.
 How to read it    Bytes are counted; speed is processor time in turns on this machine, another's differs. A noise scale
                   far above the batch size says that larger batches would steady the training, far below it that they
                   waste rows; it is taken at these weights, and grows while a model learns. A layer's gradient says how
@@ -54,9 +54,13 @@ class OptimizabilityOptions(Options):
     written_rows: int = Field(16, ge=2, description="the same where text is written, which is slow")
     timed_rows: int = Field(24, ge=1, description="of these, rows that both sides answer in turns for the speed")
     timed_rounds: int = Field(5, ge=2, description="turns; more narrow the interval of the speed")
-    gradient_batches: int = Field(16, ge=3, description="batches whose gradients are taken, twice each")
+    gradient_batches: int = Field(12, ge=3, description="batches whose gradients are taken, twice each")
     gradient_rows: int = Field(8, ge=1, description="rows of such a batch")
-    step: float = Field(1e-4, gt=0, lt=0.1, description="length of the one step, as a share of the weights' norm")
+    one_step: bool = Field(
+        False,
+        description="take one gradient step on a copy and ask the rows again; of few gradient rows it says little",
+    )
+    step: float = Field(1e-4, gt=0, lt=0.1, description="length of that step, as a share of the weights' norm")
     min_bytes_saved: float = Field(0.5, ge=0, le=1, description="share of the bytes that must be saved to be told")
     max_quality_loss: float = Field(
         0.01, ge=0, le=1, description="loss of the task's first metric that its interval must exclude to be told"
@@ -81,7 +85,7 @@ def _planned(size: Size, options: OptimizabilityOptions) -> Mapping[str, int]:
     if size.task is Task.CLASSIFICATION:
         batches = min(options.gradient_batches, trained)
         gradients = 2 * batches * min(options.gradient_rows, trained // max(1, batches))
-    step = rows if gradients and size.training_rows else 0
+    step = rows if options.one_step and gradients and size.training_rows else 0
     return {
         "rows of compressed copies": 3 * rows + 2 * timed,
         "rows of gradients": gradients,
@@ -96,7 +100,14 @@ def _planned(size: Size, options: OptimizabilityOptions) -> Mapping[str, int]:
     forward_passes=_planned,
     profiles={
         "quick": {"rows": 200, "written_rows": 4, "timed_rounds": 3, "gradient_batches": 8},
-        "full": {"rows": 4000, "written_rows": 64, "timed_rounds": 12, "gradient_batches": 32, "gradient_rows": 32},
+        "full": {
+            "rows": 4000,
+            "written_rows": 64,
+            "timed_rounds": 12,
+            "gradient_batches": 32,
+            "gradient_rows": 32,
+            "one_step": True,
+        },
     },
 )
 def optimizability(subject: Subject, options: OptimizabilityOptions, random: np.random.Generator) -> Evidence:
@@ -118,7 +129,9 @@ def optimizability(subject: Subject, options: OptimizabilityOptions, random: np.
         dead=Limit(options.max_dead_matrices, "options.max_dead_matrices"),
         smallest=Limit(options.min_layer_ratio, "options.min_layer_ratio"),
     )  # fmt: skip
-    stepped, step_passes = step_line(subject, gradients, sample, before, stepping, relative=options.step)
+    stepped, step_passes = step_line(
+        subject, gradients, sample, before, stepping, relative=options.step if options.one_step else None
+    )
     metrics = [
         *compression_lines(tried, subject, sample, before, compressing),
         *by_layer,

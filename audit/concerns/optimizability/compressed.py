@@ -74,6 +74,7 @@ class Remade:
         return getattr(self._checkpoint, name)
 
     def load_model(self) -> Any:
+        """The changed model."""
         return self._model
 
 
@@ -232,7 +233,8 @@ def compression_figure(lines: Sequence[Metric]) -> Figure | None:
     if not rows:
         return None
     return Figure(
-        id="optimizability-compression", kind="intervals", title="What compression keeps of the bytes, and what it turns",
+        id="optimizability-compression", kind="intervals",
+        title="What compression keeps of the bytes, and what it turns",
         caption="Bytes are counted; whiskers of answers are 95% intervals. Heads that are silenced, not cut out, save "
         "no bytes.",
         x_label="share of the original's bytes, or of rows", y_label="compression", rows=rows,

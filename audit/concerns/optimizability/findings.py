@@ -46,8 +46,8 @@ def _gradient(subject: Subject, metrics: Sequence[Metric], gradients: Gradients)
         found.append(
             Finding(
                 id="optimizability-infinite", severity=Severity.HIGH,
-                statement=f"The gradient of {infinite.value:.0%} of {infinite.n} batches is not finite: the model cannot "
-                "be trained further.",
+                statement=f"The gradient of {infinite.value:.0%} of {infinite.n} batches is not finite: the model "
+                "cannot be trained further.",
                 metrics=[infinite.key],
                 mitigation=Mitigation(command=train_command(subject, "--learning-rate 1e-5"), why=LEARNS),
             )
@@ -58,8 +58,8 @@ def _gradient(subject: Subject, metrics: Sequence[Metric], gradients: Gradients)
         found.append(
             Finding(
                 id="optimizability-dead", severity=Severity.MEDIUM,
-                statement=f"{len(names)} of {dead.n} weight matrices get a gradient of exactly zero on every sampled row "
-                f"and cannot learn: {', '.join(names[:SHOWN])}{more}.",
+                statement=f"{len(names)} of {dead.n} weight matrices get a gradient of exactly zero on every sampled "
+                f"row and cannot learn: {', '.join(names[:SHOWN])}{more}.",
                 metrics=[dead.key],
                 mitigation=Mitigation(command=train_command(subject, "--learning-rate 1e-4"), why=LEARNS),
             )
@@ -127,8 +127,8 @@ def _never_tuned(subject: Subject, metrics: Sequence[Metric]) -> list[Finding]:
     return [
         Finding(
             id="optimizability-never-tuned", severity=Severity.LOW,
-            statement="No record of a search for hyperparameters lies beside the checkpoint: whether others would train "
-            "a better model is not known.",
+            statement="No record of a search for hyperparameters lies beside the checkpoint: whether others would "
+            "train a better model is not known.",
             metrics=[trials.key],
             mitigation=Mitigation(
                 command=f"aboveboard tune --task {subject.task} --base CHECKPOINT --data TRAIN_FILE --eval-share 0.1 "

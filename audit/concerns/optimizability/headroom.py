@@ -1,7 +1,7 @@
 """What more training, or another search, could give: from the training record, the tuning record, and one step.
 
-Source: Prechelt 1998, "Early Stopping - But When?" (evaluation loss over its lowest); Bergstra and Bengio 2012, J. Mach.
-Learn. Res. 13:281 (why to search).
+Source: Prechelt 1998, "Early Stopping - But When?" (evaluation loss over its lowest); Bergstra and Bengio 2012,
+J. Mach. Learn. Res. 13:281 (why to search).
 """
 
 from __future__ import annotations
@@ -30,6 +30,7 @@ if TYPE_CHECKING:
 
 RECORDED = "one run, as recorded: it has no spread"
 NO_EVALUATIONS = "the training record holds no evaluation loss"
+NOT_ASKED = "not asked for: --set optimizability.one_step=true takes one"
 NEVER_TUNED = "no tuning record (tuning.json) of these weights lies beside the checkpoint"
 PRECHELT = "Prechelt 1998, Early Stopping - But When?, doi:10.1007/3-540-49430-8_3"
 
@@ -63,7 +64,7 @@ def record_lines(record: Mapping[str, Any] | None) -> list[Metric]:
 
 
 def evaluations(record: Mapping[str, Any] | None) -> tuple[float | None, float | None, list[float]]:
-    """Evaluation loss of the chosen step, at the end, and of all evaluations; None and none where nothing is recorded."""
+    """Evaluation loss of the chosen step, at the end, and of all evaluations; None and [] where none is recorded."""
     found = {
         entry.get("step"): float(entry["evaluation"]["loss"])
         for entry in (record or {}).get("history") or []
@@ -127,13 +128,19 @@ def step_line(
     before: Answers | None,
     random: np.random.Generator,
     *,
-    relative: float,
+    relative: float | None,
 ) -> tuple[Metric, int]:
     """What one plain gradient step on training rows does to the loss on the audit's rows; and rows that were asked.
 
-    Takes the step on the copy that the gradients were taken of.
+    Args:
+        relative: length of the step over that of the weights; it is taken on the copy that the gradients were taken of.
+            None: no step is asked for.
     """
-    estimate, passes = _step(subject, gradients, sample, before, random, relative)
+    estimate, passes = (
+        (Estimate.absent(NOT_ASKED), 0)
+        if relative is None
+        else _step(subject, gradients, sample, before, random, relative)
+    )
     return metric(
         "held_out_loss_change_of_one_step", estimate, unit="nats per row", better="none",
         definition="Mean change of the loss on the audit's rows after one small plain gradient step along the training "
