@@ -1,11 +1,11 @@
 """Optimizability: could this model be better or smaller for little?
 
 What it measures  Compression, tried on copies in memory: int8 weights, and a quarter of the attention heads less:
-                  bytes, speed, answers changed, and the paired difference of the task's first metric. Gradient health of a
-                  classifier on labelled rows (training rows, where given): each layer's gradient against its weights,
-                  matrices without any, and the gradient noise scale. Headroom: whether the recorded training kept its
-                  best evaluation, whether a search for hyperparameters is recorded, and (one_step, in the full profile)
-                  what one small gradient step on training rows does to the loss on others.
+                  bytes, speed, answers changed, and the paired difference of the task's first metric. Gradient health
+                  of a classifier on labelled rows (training rows, where given): each layer's gradient against its
+                  weights, matrices without any, and the gradient noise scale. Headroom: whether the recorded training
+                  kept its best evaluation, whether a search for hyperparameters is recorded, and (one_step, in the
+                  full profile) what one small gradient step on training rows does to the loss on others.
 How to read it    Bytes are counted; speed is processor time in turns on this machine, another's differs. A noise scale
                   far above the batch size says that larger batches would steady the training, far below it that they
                   waste rows; it is taken at these weights, and grows while a model learns. A layer's gradient says how
