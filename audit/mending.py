@@ -12,7 +12,7 @@ if TYPE_CHECKING:
     from audit.subject import Subject
     from reports.record import Mitigation, SmoothingFacts
 
-READS = ("audit", "plan", "scan", "explain", "normalize")  # what can be done with an exported graph
+READS = ("audit", "plan", "scan", "explain", "normalize", "behave")  # what can be done with an exported graph
 ORIGINAL = "ORIGINAL_CHECKPOINT"
 
 

@@ -30,8 +30,11 @@ from audit.session import as_csv
 from audit.subject import Subject
 from core_model.behaviour import judge, questions
 from core_model.checkpoint import open_checkpoint
+from core_model.export.onnx import export_onnx
 from core_model.mutation import permuted
 from core_model.prediction import Predictor
+from core_model.smoothed_prediction import SmoothedPredictor
+from core_model.smoothing import Smoothing
 from core_model.tasks import Task
 from reports.record import Finding, Metric, Verdict
 from tests.factories import stub_subject, stub_writing_subject
@@ -270,6 +273,35 @@ def test_answers_out_of_a_context_must_stay_and_mutants_are_absent():
     assert one(sick, "behavioural_failure_rate", kind="INV", capability="link added").value == 1
     assert one(healthy, "behavioural_failure_rate", kind="INV").value == 0
     assert one(healthy, "mutation_score", noticed_by="suite").reason == "mutants are made of classifiers only"
+
+
+def test_of_a_graph_and_of_the_smoothed_classifier_the_suite_runs_and_mutants_are_absent(tmp_path):
+    pytest.importorskip("onnxruntime")
+    on = subject()
+    export_onnx(on.checkpoint, on.data, tmp_path, max_difference=1e-2, int8=False, threads=1)
+    graph = open_checkpoint(tmp_path)
+    for checkpoint, predictor in (
+        (graph, Predictor(graph)),
+        (on.checkpoint, SmoothedPredictor(Predictor(on.checkpoint), Smoothing(keep=0.7, looks=5, choosing=1))),
+    ):
+        evidence = run(Subject(checkpoint=checkpoint, data=on.data, predictor=predictor), rows=8)
+        line = one(evidence, "behavioural_failure_rate", kind="INV")
+        assert line.n == 8 * 5
+        assert "no gradients" in one(evidence, "mutation_score", noticed_by="suite").reason
+        assert "no gradients" in one(evidence, "mutation_false_alarm_rate").reason
+        assert not evidence.forward_passes
+
+
+def test_pairs_of_texts_have_invariance_tests_and_mutants_and_no_test_of_words():
+    on = subject()
+    data = type(on.data).from_rows(
+        name="pairs", texts=list(on.texts), pairs=list(on.texts)[::-1], targets=on.targets, label_names=on.labels,
+        synthetic=True,
+    )  # fmt: skip
+    evidence = run(Subject(checkpoint=on.checkpoint, data=data, predictor=on.predictor), mutants=5)
+    assert "two texts" in one(evidence, "behavioural_failure_rate", kind="MFT").reason
+    assert all(row["pair"] == data.pairs[row["made_of"]] for row in evidence.tables["behavioural_suite"])
+    assert one(evidence, "mutants_that_change_answers").n == 5
 
 
 def test_the_plan_tells_the_passes():
