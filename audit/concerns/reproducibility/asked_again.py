@@ -30,8 +30,6 @@ if TYPE_CHECKING:
 SAME, ALONE, SHORT = "same request", "each row alone", "bfloat16"
 NOT_PREDICTOR = "the model is asked through a wrapper, so that batches and number format are not ours to choose"
 OWN_FORMAT = "an exported graph has a number format of its own; ask the PyTorch checkpoint that it came from"
-    "an exported graph has a number format of its own; a PyTorch checkpoint (safetensors) can be asked in another"
-)
 
 
 @dataclass(frozen=True, eq=False)
