@@ -98,7 +98,7 @@ def mutation_lines(trials: Trials, *, least: float) -> list[Metric]:
             absent or _exact(alarms, len(trials.equivalent), "no equivalent mutant could be made"),
             unit="share of equivalent mutants", better="lower", source=DEEPMUTATION,
             definition="Equivalent mutants (the same model again; hidden units in another order) that are called "
-            "broken; by the test's own rule at most 5% for either of suite and rows.",
+            "broken by either; the rule lets at most 5% through for the suite, and at most 5% for the rows.",
         ),
     ]  # fmt: skip
 
