@@ -143,7 +143,20 @@ def _prune(checkpoint: Checkpoint) -> Changed:
     refuse_quantized(checkpoint)
     model = checkpoint.load_model()
     size = _bytes(model)
-    return (model, *size), prune_heads(model, HEADS).cut
+    cut = prune_heads(model, HEADS).cut
+    return (_built_anew(model) if cut else model, *size), cut
+
+
+def _built_anew(model: Any) -> Any:
+    """The model of this configuration with these weights: modules count their heads when they are built."""
+    from core_model.checkpoint_loading import quiet
+
+    with quiet():
+        built = type(model)._from_config(model.config)
+    built.load_state_dict(model.state_dict())
+    if getattr(model, "generation_config", None) is not None:
+        built.generation_config = model.generation_config
+    return built.eval()
 
 
 def _bytes(model: torch.nn.Module) -> tuple[int, int]:
