@@ -28,7 +28,7 @@ from pydantic import Field
 from audit.concerns.testability.findings import findings_of
 from audit.concerns.testability.lines import failure_figure, failure_lines, mutant_figure, mutation_lines
 from audit.concerns.testability.mutants import try_mutants
-from audit.concerns.testability.suite import TEMPLATES, make_suite, most_tests, why_no_labels
+from audit.concerns.testability.suite import TEMPLATES, drawn_rows, make_suite, most_tests, why_no_labels
 from audit.concerns.testability.untested import untested_lines
 from audit.evidence import Limit
 from audit.plugin import Concern, Evidence, Need, Options, Size, audit
@@ -45,7 +45,9 @@ TABLE = "behavioural_suite"
 class TestabilityOptions(Options):
     """How large the suite is, and how many broken copies it is tried on."""
 
-    rows: int = Field(60, ge=1, description="rows drawn for the suite; each gives about seven tests")
+    rows: int = Field(
+        60, ge=1, description="rows drawn for the suite, at most half of all; each gives about seven tests"
+    )
     mutants: int = Field(12, ge=0, description="broken copies of the model, each asked the rows named below; 0: none")
     mutant_suite_rows: int = Field(
         20, ge=1, description="rows of which one INV and one DIR test are run on each mutant, beside all MFT tests"
@@ -63,7 +65,7 @@ class TestabilityOptions(Options):
 
 def _planned(size: Size, options: TestabilityOptions) -> Mapping[str, int]:
     classified = size.task is Task.CLASSIFICATION
-    rows = min(options.rows, size.rows)
+    rows = drawn_rows(options.rows, size.rows)
     tests = most_tests(rows, size.classes if classified else 0)
     planned = {"data": size.rows, "behavioural tests": tests}
     if classified and size.gradients and options.mutants:

@@ -55,11 +55,13 @@ def make_suite(subject: Subject, rows: int, random: np.random.Generator) -> Suit
     """The suite of a subject.
 
     Args:
-        rows: drawn at random; a quarter as many more for each edit of names, places, numbers.
+        rows: drawn at random, at most half of those there are; a quarter as many more for each edit of names, places,
+            numbers. A quarter of all rows is left alone, for whatever has to be seen on rows of no test.
     """
     data = subject.data
     drawing, editing, joining = random.spawn(3)
-    order = drawing.permutation(data.rows)
+    order = drawing.permutation(data.rows)[: max(1, 3 * data.rows // 4)]
+    rows = drawn_rows(rows, data.rows)
     drawn = order[:rows]
     cases = [
         case
@@ -80,6 +82,11 @@ def make_suite(subject: Subject, rows: int, random: np.random.Generator) -> Suit
         counted, evidence = _evidence(subject)
         cases += _bound_to_labels(subject, drawn, evidence, joining)
     return Suite(cases, drawn, frozenset(case.cluster for case in cases if case.cluster < data.rows), counted)
+
+
+def drawn_rows(wanted: int, rows: int) -> int:
+    """How many rows are drawn: as many as wanted, and at most half."""
+    return min(wanted, max(1, rows // 2))
 
 
 def why_no_labels(subject: Subject) -> str | None:

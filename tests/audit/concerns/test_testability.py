@@ -149,6 +149,15 @@ def test_held_out_rows_stand_in_neither_suite_nor_labelled_rows():
     assert not set(out) & used and not set(out) & set(labelled) and len(set(labelled)) == 50
 
 
+@pytest.mark.parametrize("rows", [2, 3, 9, 50])
+def test_few_rows_leave_a_quarter_to_see_what_a_mutant_changes(rows):
+    evidence = run(subject(rows=rows), mutants=1, rows=60)
+    assert one(evidence, "mutants_that_change_answers").n == 1
+    tests = evidence.tables["behavioural_suite"]
+    used = {row["made_of"] for row in tests if row["made_of"] < rows}
+    assert len(used) <= max(1, 3 * rows // 4) and len({r["made_of"] for r in tests if r["kind"] == "INV"}) >= 1
+
+
 def test_a_trial_alone_is_as_in_the_run():
     on = subject()
     suite = make_suite(on, 30, np.random.default_rng(1))
