@@ -81,7 +81,7 @@ def batch_gradients(forward: Forward, table: Table, *, batches: int, max_length:
         for batch, gradient in enumerate(gradients()):
             squares[batch] = [_dot(part, part) for part in gradient]
             torch._foreach_add_(mean, gradient, alpha=1 / batches)
-        not_finite = ~np.isfinite(squares).all(axis=1)
+        not_finite = np.asarray(~np.isfinite(squares).all(axis=1))
         if not_finite.any():
             dots = None
         else:

@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from audit.concerns.reproducibility.asked_again import compared
+from audit.answer_changes import answer_changes
 from audit.corpus_estimates import paired_difference
 from audit.evidence import metric
 from audit.plugin import Need
@@ -86,17 +86,18 @@ def why_no_copies(subject: Subject) -> str | None:
 
 
 def try_compressions(
-    subject: Subject, sample: Table, before: Answers, worker: Any, *, timed_rows: int, rounds: int
+    subject: Subject, sample: Table, before: Answers | None, worker: Any, *, timed_rows: int, rounds: int
 ) -> tuple[list[Compressed], int]:
     """Both compressions, each on a copy.
 
     Args:
         sample: rows that the copies are asked.
-        before: what the model says of them; worker: who said it, past every cache.
+        before: what the model says of them; worker: who said it, past every cache. None where no copy can be made.
         timed_rows, rounds: rows that both sides answer in turns, and how often.
     Returns: what came out, and how many rows went through the copies.
     """
-    if missing := why_no_copies(subject):
+    missing = why_no_copies(subject)
+    if missing or before is None:
         return [Compressed(INT8, missing), Compressed(PRUNED, missing)], 0
     timed = sample.select(np.arange(min(timed_rows, sample.rows)))
     found, passes = [], 0
@@ -214,7 +215,7 @@ def _speed(one: Compressed, random: np.random.Generator) -> Estimate:
 def _changed(one: Compressed, before: Answers | None) -> Estimate:
     if one.answers is None or before is None:
         return Estimate.absent(one.missing or "not asked")
-    turned = compared(one.how, before, one.answers).turned
+    turned = answer_changes(before, one.answers).turned
     return Estimate.absent(DECIDES_NOTHING) if turned is None else proportion(int(turned.sum()), len(turned))
 
 
