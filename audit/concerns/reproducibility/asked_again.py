@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from audit.answer_changes import AnswerChanges, answer_changes
 from audit.evidence import Limit, metric
 from audit.plugin import Need
 from audit.statistics import Estimate, bootstrap_mean, proportion
@@ -34,23 +35,25 @@ OWN_FORMAT = "an exported graph has a number format of its own; ask the PyTorch 
 
 @dataclass(frozen=True, eq=False)
 class Asked:
-    """Rows asked a second time. Arrays are (rows,).
+    """Rows asked a second time.
 
     Attributes:
-        how: what was done otherwise.
-        same_bits: whether every bit of the answer is the same.
-        turned: whether another class, text or span was answered; None where a task decides nothing.
-        moved: how far the answer's score moved, in its own unit; None where there is no score.
-        unit: of `moved`.
-        missing: why it was not asked.
+        how: what was done otherwise. changes: what came of it; None where it was not asked: `missing` says why.
     """
 
     how: str
-    same_bits: np.ndarray | None = None
-    turned: np.ndarray | None = None
-    moved: np.ndarray | None = None
-    unit: str = "score"
+    changes: AnswerChanges | None = None
     missing: str | None = None
+
+    @property
+    def same_bits(self) -> np.ndarray | None:
+        """Of each row, whether every bit is the same."""
+        return None if self.changes is None else self.changes.same_bits
+
+    @property
+    def turned(self) -> np.ndarray | None:
+        """Of each row, whether the answer is another one."""
+        return None if self.changes is None else self.changes.turned
 
 
 def ask_again(subject: Subject, sample: Table, alone: Table) -> tuple[list[Asked], int]:
@@ -62,7 +65,7 @@ def ask_again(subject: Subject, sample: Table, alone: Table) -> tuple[list[Asked
     """
     first, second = (_fresh(subject.predictor) for _ in range(2))
     before = subject.ask(sample, first)
-    found = [compared(SAME, before, subject.ask(sample, second))]
+    found = [Asked(SAME, answer_changes(before, subject.ask(sample, second)))]
     passes = first.forward_passes + second.forward_passes
     part = _first(before, alone.rows)
     ours = subject.predictor
@@ -74,7 +77,7 @@ def ask_again(subject: Subject, sample: Table, alone: Table) -> tuple[list[Asked
     if subject.has(Need.GRADIENTS):
         workers[SHORT] = Predictor(_Shortened(subject.checkpoint), cache=None, threads=ours.threads)
     for how, worker in workers.items():
-        found.append(compared(how, part, subject.ask(alone, worker)))
+        found.append(Asked(how, answer_changes(part, subject.ask(alone, worker))))
         passes += worker.forward_passes
     return found if SHORT in workers else [*found, Asked(SHORT, missing=OWN_FORMAT)], passes
 
@@ -96,32 +99,6 @@ class _Shortened:
 
     def load_model(self) -> Any:
         return self._checkpoint.load_model("bfloat16")
-
-
-def compared(how: str, before: Answers, after: Answers) -> Asked:
-    """Row by row, what is the same and what turned."""
-    if isinstance(before, Predictions) and isinstance(after, Predictions):
-        same = (before.logits.view(np.uint32) == after.logits.view(np.uint32)).all(axis=1)
-        rows = np.arange(len(before))
-        chances = (one.probabilities[rows, before.predicted] for one in (before, after))
-        moved = np.abs(np.subtract(*chances))
-        return Asked(how, same, before.predicted != after.predicted, moved, "probability")
-    if isinstance(before, Scores) and isinstance(after, Scores):
-        moved = np.abs(before.nll - after.nll) / np.maximum(before.tokens, 1)
-        return Asked(how, before.nll == after.nll, None, moved, "nats per token")
-    if isinstance(before, SpanAnswers) and isinstance(after, SpanAnswers):
-        turned = _unlike(before.texts, after.texts)
-        return Asked(
-            how, ~turned & (before.scores == after.scores), turned, np.abs(before.scores - after.scores), "nats"
-        )
-    if isinstance(before, Generations) and isinstance(after, Generations):
-        turned = _unlike(before.texts, after.texts)
-        return Asked(how, ~turned, turned)
-    raise TypeError(f"{type(before).__name__} and {type(after).__name__} are not answers of one task")
-
-
-def _unlike(before: Sequence[str], after: Sequence[str]) -> np.ndarray:
-    return np.array([a != b for a, b in zip(before, after, strict=True)], dtype=bool)
 
 
 def _first(answers: Answers, rows: int) -> Answers:
@@ -155,7 +132,8 @@ def lines_of(asked: Sequence[Asked], random: np.random.Generator, *, limit: Limi
                 definition="Rows that are answered by another class, span or text than before.",
             ),
             metric(
-                "score_shift", _mean(one, draw), unit=one.unit, better="lower", slice=part,
+                "score_shift", _mean(one, draw), unit=one.changes.unit if one.changes else "score", better="lower",
+                slice=part,
                 definition="How far the score of the first answer moves, its sign left aside; mean over rows.",
             ),
         ]  # fmt: skip
@@ -169,11 +147,12 @@ def _share(rows: np.ndarray | None, missing: str | None) -> Estimate:
 
 
 def _mean(one: Asked, random: np.random.Generator) -> Estimate:
-    if one.moved is None:
+    moved = None if one.changes is None else one.changes.moved
+    if one.changes is None or moved is None:
         return Estimate.absent(one.missing or "what is written has no score here")
     # Bounds give equal values an interval; of unlike ones their own spread says more.
-    bounds = (0.0, 1.0) if one.unit == "probability" and np.ptp(one.moved) == 0 else None
-    return bootstrap_mean(one.moved, random, bounds=bounds)
+    bounds = (0.0, 1.0) if one.changes.unit == "probability" and np.ptp(moved) == 0 else None
+    return bootstrap_mean(moved, random, bounds=bounds)
 
 
 def figure_of(asked: Sequence[Asked]) -> Figure | None:

@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from audit.concerns.reproducibility.asked_again import compared
+from audit.answer_changes import answer_changes
 from audit.concerns.reproducibility.recorded import NO_RECORD, share
 from audit.evidence import Limit, metric
 from audit.plugin import Need
@@ -197,7 +197,7 @@ def _of_seeds(
     if subject.has(Need.LABELS):
         scores = [metrics_of(one, subject.data, subject.task)[0].score for one in again.answers]
         spread = deviation(np.array(scores))
-    pairs = [compared("", a, b).turned for a, b in combinations(again.answers, 2)]
+    pairs = [answer_changes(a, b).turned for a, b in combinations(again.answers, 2)]
     turned = [pair for pair in pairs if pair is not None]
     if not turned:
         return spread, Estimate.absent("a likelihood decides nothing that could turn")
