@@ -218,6 +218,16 @@ class Subject:
         return _Narrowed(self, plugin)
 
 
+def uncached_predictor(subject: Subject) -> PredictorLike:
+    """A predictor that runs the model each time it is asked; the shared one would answer from its cache.
+
+    It shares the loaded model (`core_model.prediction.Predictor.like`). A planted predictor, which has no cache and no
+    `like`, is asked itself.
+    """
+    like = getattr(type(subject.predictor), "like", None)
+    return subject.predictor if like is None else like(subject.predictor)
+
+
 GENERATORS = (Task.LANGUAGE_MODELING, Task.TRANSLATION, Task.SUMMARIZATION)
 
 GUARDED = {

@@ -29,13 +29,13 @@ from audit.concerns.emissions.repeats import (
     mean_of_repeats,
     run_repeats,
     scaled,
-    uncached_predictor,
     with_method_error,
 )
 from audit.evidence import Better, Limit, metric
 from audit.mending import column_flags
 from audit.plugin import Concern, Evidence, Options, Size, audit
 from audit.statistics import Estimate, bootstrap_mean
+from audit.subject import uncached_predictor
 from core_model.energy import ESTIMATE_ERROR, WORLD, EnergyUse, grid
 from core_model.errors import OptionUnfit
 from core_model.evaluation import EVALUABLE

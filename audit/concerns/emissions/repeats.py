@@ -54,16 +54,6 @@ class Repeats:
         return 1.0 - min(counted / total, 1.0) if total > 0 else 1.0
 
 
-def uncached_predictor(subject: Subject) -> PredictorLike:
-    """A predictor that runs the model each time it is asked; the shared one would answer from its cache.
-
-    It shares the loaded model (`core_model.prediction.Predictor.like`). A planted predictor, which has no cache and no
-    `like`, is asked itself.
-    """
-    like = getattr(type(subject.predictor), "like", None)
-    return subject.predictor if like is None else like(subject.predictor)
-
-
 def run_repeats(subject: Subject, worker: PredictorLike, sample: Table, *, repeats: int, country: str) -> Repeats:
     """The sample, run once for nothing (the first call loads the model), then `repeats` times.
 

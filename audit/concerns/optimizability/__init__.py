@@ -25,7 +25,6 @@ from typing import TYPE_CHECKING
 import numpy as np
 from pydantic import Field
 
-from audit.concerns.emissions.repeats import uncached_predictor
 from audit.concerns.optimizability.compressed import (
     compression_figure,
     compression_lines,
@@ -37,6 +36,7 @@ from audit.concerns.optimizability.gradients import Gradients, gradient_lines, l
 from audit.concerns.optimizability.headroom import record_lines, step_line, tuning_line, tuning_record_of
 from audit.evidence import Limit
 from audit.plugin import Concern, Evidence, Need, Options, Size, audit
+from audit.subject import uncached_predictor
 from core_model.compression.turns import WARM_UP
 from core_model.evaluation import EVALUABLE
 from core_model.tasks import Task

@@ -18,6 +18,7 @@ from audit.answer_changes import AnswerChanges, answer_changes
 from audit.evidence import Limit, metric
 from audit.plugin import Need
 from audit.statistics import Estimate, bootstrap_mean, proportion
+from audit.subject import uncached_predictor
 from core_model.prediction import Predictor
 from core_model.predictions import Generations, Predictions, Scores, SpanAnswers
 from reports.record import Figure, Metric, Scalar
@@ -63,7 +64,7 @@ def ask_again(subject: Subject, sample: Table, alone: Table) -> tuple[list[Asked
         sample: asked twice in one and the same request; alone: its first rows, for the other two.
     Returns: what came out, and how many rows went through models past the shared predictor.
     """
-    first, second = (_fresh(subject.predictor) for _ in range(2))
+    first, second = (uncached_predictor(subject) for _ in range(2))
     before = subject.ask(sample, first)
     found = [Asked(SAME, answer_changes(before, subject.ask(sample, second)))]
     passes = first.forward_passes + second.forward_passes
@@ -80,12 +81,6 @@ def ask_again(subject: Subject, sample: Table, alone: Table) -> tuple[list[Asked
         found.append(Asked(how, answer_changes(part, subject.ask(alone, worker))))
         passes += worker.forward_passes
     return found if SHORT in workers else [*found, Asked(SHORT, missing=OWN_FORMAT)], passes
-
-
-def _fresh(predictor: Any) -> Any:
-    """A predictor with the same model and an empty memory; a planted one, which has none, itself."""
-    like = getattr(type(predictor), "like", None)
-    return predictor if like is None else like(predictor)
 
 
 class _Shortened:

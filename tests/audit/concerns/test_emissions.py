@@ -14,7 +14,7 @@ from pydantic import ValidationError
 from scipy import stats
 
 from audit.concerns.emissions import EmissionsOptions, emissions, training_energy
-from audit.concerns.emissions.repeats import mean_of_repeats, run_repeats, uncached_predictor, with_method_error
+from audit.concerns.emissions.repeats import mean_of_repeats, run_repeats, with_method_error
 from audit.plugin import Evidence, Size, plugin_of
 from audit.statistics import Estimate
 from core_model.energy import EnergyUse, measure_energy
@@ -135,7 +135,7 @@ def test_a_real_short_run_takes_energy_and_time() -> None:
 
 
 def test_a_real_model_is_run_each_time_although_the_shared_predictor_knows_its_answers(checkpoint: Path) -> None:
-    from audit.subject import Subject
+    from audit.subject import Subject, uncached_predictor
     from core_model.checkpoint import open_checkpoint
     from core_model.data import Table
     from core_model.prediction import Predictor
