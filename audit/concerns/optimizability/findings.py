@@ -109,7 +109,8 @@ def _int8(subject: Subject, metrics: Sequence[Metric], options: OptimizabilityOp
         Finding(
             id="optimizability-int8", severity=Severity.LOW,
             statement=f"Int8 weights save {1 - size.value:.0%} of the bytes, and cost at most "
-            f"{max(0.0, -quality.interval[0]):.1%} of {PRIMARY[subject.task]} (95% interval, {quality.n:,} rows).",
+            f"{100 * max(0.0, -quality.interval[0]):.1f} points of {PRIMARY[subject.task]} "
+            f"(95% interval, {quality.n:,} rows).",
             metrics=[size.key, quality.key],
             mitigation=Mitigation(
                 command="aboveboard compress CHECKPOINT --method quantize --data TEST_FILE "

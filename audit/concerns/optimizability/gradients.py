@@ -124,14 +124,15 @@ def gradient_lines(
         dead: limit for the share of matrices without a gradient; smallest: for the smallest layer over the largest.
     """
     norms = layer_norms(gradients)
+    each = [(estimate, {"layer": layer}) for layer, (estimate, _) in norms.items()]
     return [
         *(
             metric(
-                "gradient_norm_over_weight_norm", estimate, unit="ratio", slice={"layer": layer},
+                "gradient_norm_over_weight_norm", estimate, unit="ratio", slice=part,
                 definition="Norm of the loss's gradient over all sampled rows, over the norm of the layer's weights.",
                 source="You et al. 2017, arXiv:1708.03888",
             )
-            for layer, (estimate, _) in norms.items()
+            for estimate, part in each or [(_absent(gradients), {})]
         ),
         metric(
             "smallest_over_largest_layer_gradient", _smallest_over_largest(gradients, norms), unit="ratio",
