@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 
 from audit.concerns.optimizability.compressed import INT8
 from audit.concerns.optimizability.gradients import Gradients, dead_matrices
-from audit.mending import column_flags, train_command
+from audit.mending import column_flags
 from core_model.evaluation import PRIMARY
 from core_model.tasks import Task
 from reports.record import Finding, Metric, Mitigation, Severity, Verdict
@@ -18,7 +18,7 @@ if TYPE_CHECKING:
 
 SHOWN = 4
 IN_SHARES = (Task.CLASSIFICATION, Task.QUESTION_ANSWERING, Task.SUMMARIZATION)  # their first metric goes from 0 to 1
-LEARNS = "a new training from a sound base; frozen or dead layers stay what they are"
+LEARNS = "a new training from the sound base that this one came from: what is dead or not finite does not come back"
 
 
 def findings_of(
@@ -39,6 +39,12 @@ def _one(metrics: Sequence[Metric], name: str, **part: str) -> Metric:
     return next(line for line in metrics if line.name == name and part.items() <= line.slice.items())
 
 
+def _from_base(subject: Subject, *more: str) -> str:
+    """A new training, from what these weights came from."""
+    start = f"aboveboard train --task {subject.task} --base BASE --data TRAIN_FILE {column_flags(subject)}"
+    return " ".join([start, *more, "--out mended"])
+
+
 def _gradient(subject: Subject, metrics: Sequence[Metric], gradients: Gradients) -> list[Finding]:
     found = []
     infinite = _one(metrics, "batches_with_infinite_gradient")
@@ -49,7 +55,7 @@ def _gradient(subject: Subject, metrics: Sequence[Metric], gradients: Gradients)
                 statement=f"The gradient of {infinite.value:.0%} of {infinite.n} batches is not finite: the model "
                 "cannot be trained further.",
                 metrics=[infinite.key],
-                mitigation=Mitigation(command=train_command(subject, "--learning-rate 1e-5"), why=LEARNS),
+                mitigation=Mitigation(command=_from_base(subject), why=LEARNS),
             )
         )  # fmt: skip
     dead, names = _one(metrics, "matrices_without_gradient"), dead_matrices(gradients)
@@ -61,7 +67,7 @@ def _gradient(subject: Subject, metrics: Sequence[Metric], gradients: Gradients)
                 statement=f"{len(names)} of {dead.n} weight matrices get a gradient of exactly zero on every sampled "
                 f"row and cannot learn: {', '.join(names[:SHOWN])}{more}.",
                 metrics=[dead.key],
-                mitigation=Mitigation(command=train_command(subject, "--learning-rate 1e-4"), why=LEARNS),
+                mitigation=Mitigation(command=_from_base(subject), why=LEARNS),
             )
         )  # fmt: skip
     ratio = _one(metrics, "smallest_over_largest_layer_gradient")
@@ -72,7 +78,7 @@ def _gradient(subject: Subject, metrics: Sequence[Metric], gradients: Gradients)
                 statement=f"The layer with the smallest gradient gets {ratio.value:.2g} times that of the one with the "
                 "largest, each against its weights: it hardly learns.",
                 metrics=[ratio.key],
-                mitigation=Mitigation(command=train_command(subject, "--warmup-share 0.1"), why=LEARNS),
+                mitigation=Mitigation(command=_from_base(subject, "--warmup-share 0.1"), why=LEARNS),
             )
         )  # fmt: skip
     return found
@@ -89,7 +95,7 @@ def _past_its_best(subject: Subject, metrics: Sequence[Metric], options: Optimiz
             "training: it went on past its best.",
             metrics=[chosen.key],
             mitigation=Mitigation(
-                command=train_command(subject, "--eval-data TEST_FILE --early-stopping 2"),
+                command=_from_base(subject, "--eval-data TEST_FILE", "--early-stopping 2"),
                 why="keeps the weights of the best evaluation, and stops when two bring no better one",
             ),
         )

@@ -10,6 +10,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from math import prod
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -250,11 +251,17 @@ def _noise_lines(gradients: Gradients, record: Mapping[str, Any] | None) -> list
 
 def recorded_batch(record: Mapping[str, Any] | None) -> int | None:
     """Rows of an optimizer step; None where no record says, or where batches were bounded by tokens."""
-    options = (record or {}).get("options") or {}
-    if options.get("batch_tokens") is not None or not isinstance(options.get("batch_size"), int):
+    options = part_of(record, "options")
+    factors = (options.get("batch_size"), options.get("accumulate", 1), part_of(record, "hardware").get("processes", 1))
+    if options.get("batch_tokens") is not None or not all(isinstance(part, int) and part > 0 for part in factors):
         return None
-    processes = ((record or {}).get("hardware") or {}).get("processes") or 1
-    return int(options["batch_size"] * (options.get("accumulate") or 1) * processes)
+    return prod(part for part in factors if isinstance(part, int))
+
+
+def part_of(record: Mapping[str, Any] | None, key: str) -> Mapping[str, Any]:
+    """A table of a record; an empty one where it has none."""
+    found = (record or {}).get(key)
+    return found if isinstance(found, Mapping) else {}
 
 
 def _over(batch: int | None, scale: Estimate, record: Mapping[str, Any] | None) -> Estimate:

@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from audit.concerns.optimizability.gradients import NO_RECORD, Gradients
+from audit.concerns.optimizability.gradients import NO_RECORD, Gradients, part_of
 from audit.evidence import metric
 from audit.plugin import Need
 from audit.statistics import Estimate, bootstrap_mean
@@ -66,20 +66,26 @@ def record_lines(record: Mapping[str, Any] | None) -> list[Metric]:
 def evaluations(record: Mapping[str, Any] | None) -> tuple[float | None, float | None, list[float]]:
     """Evaluation loss of the chosen step, at the end, and of all evaluations; None and [] where none is recorded."""
     found = {
-        entry.get("step"): float(entry["evaluation"]["loss"])
-        for entry in (record or {}).get("history") or []
-        if isinstance((entry.get("evaluation") or {}).get("loss"), int | float)
+        entry.get("step"): float(loss)
+        for entry in _history(record)
+        if isinstance(loss := part_of(entry, "evaluation").get("loss"), int | float)
     }
     if not found:
         return None, None, []
     losses = list(found.values())
-    return found.get(((record or {}).get("chosen") or {}).get("step")), losses[-1], losses
+    return found.get(part_of(record, "chosen").get("step")), losses[-1], losses
+
+
+def _history(record: Mapping[str, Any] | None) -> list[Mapping[str, Any]]:
+    """The recorded spans of the training; what is none is passed over."""
+    entries = (record or {}).get("history")
+    return [entry for entry in entries if isinstance(entry, Mapping)] if isinstance(entries, list) else []
 
 
 def _still_falling(record: Mapping[str, Any] | None) -> Estimate:
     if record is None:
         return Estimate.absent(NO_RECORD)
-    losses = [entry.get("train_loss") for entry in record.get("history") or []]
+    losses = [entry.get("train_loss") for entry in _history(record)]
     known = [float(loss) for loss in losses if isinstance(loss, int | float)]
     if len(known) < 2 or known[-2] <= 0:
         return Estimate.absent("the training record holds fewer than two spans with a training loss")

@@ -289,6 +289,21 @@ def test_without_a_record_its_numbers_are_absent_with_what_leaves_one(copied):
         assert "training_record.json" in one(evidence, name).reason
 
 
+@pytest.mark.parametrize(
+    "part",
+    [
+        {"history": "none", "chosen": 3, "options": [], "hardware": None},
+        {"history": [1, {"evaluation": [2], "train_loss": "low"}], "options": {"batch_size": "12"}},
+        {"history": [{"evaluation": {"loss": 0.0}, "train_loss": 0}] * 2, "options": {"batch_size": 0}},
+    ],
+)
+def test_a_record_that_holds_something_else_gives_no_number_and_no_error(copied, part):
+    evidence = run(subject_of(with_record(copied, lambda record: record.update(part))), rows=8)
+    for name in ("chosen_evaluation_loss_over_lowest", "training_loss_still_falling", "batch_size_over_noise_scale"):
+        line = one(evidence, name)
+        assert line.value is None and "record" in line.reason
+
+
 def tuning_record(model_sha256: str) -> str:
     trial = {"parameters": {}, "curve": [], "n": 9, "seconds": 1.0, "seed": 0}
     names = ("objective", "data", "evaluation_data", "space", "options", "privacy", "tool", "versions")
