@@ -20,10 +20,11 @@ Source            McCandlish et al. 2018, arXiv:1812.06162; Dettmers et al. 2022
 from __future__ import annotations
 
 from collections.abc import Mapping
+from pathlib import Path
 from typing import TYPE_CHECKING
 
 import numpy as np
-from pydantic import Field
+from pydantic import Field, field_validator
 
 from audit.concerns.optimizability.compressed import (
     compression_figure,
@@ -40,6 +41,7 @@ from audit.subject import uncached_predictor
 from core_model.compression.turns import WARM_UP
 from core_model.evaluation import EVALUABLE
 from core_model.tasks import Task
+from core_model.tuning_record import NAME, read_tuning_record
 
 if TYPE_CHECKING:
     from audit.subject import Subject
@@ -73,6 +75,13 @@ class OptimizabilityOptions(Options):
         0.05, ge=0, description="share by which the kept weights' evaluation loss may exceed the lowest"
     )
     tuning_record: str | None = Field(None, description="folder of the study that these weights come from")
+
+    @field_validator("tuning_record")
+    @classmethod
+    def _there(cls, folder: str | None) -> str | None:
+        if folder is not None and read_tuning_record(Path(folder)) is None:
+            raise ValueError(f"{folder} holds no {NAME} that can be read; name the --out of `aboveboard tune`")
+        return folder
 
 
 def _planned(size: Size, options: OptimizabilityOptions) -> Mapping[str, int]:

@@ -16,11 +16,10 @@ from audit.concerns.optimizability.gradients import NO_RECORD, Gradients, part_o
 from audit.evidence import metric
 from audit.plugin import Need
 from audit.statistics import Estimate, bootstrap_mean
-from core_model.errors import OptionUnfit
 from core_model.metrics import negative_log_likelihood
 from core_model.prediction import Predictor
 from core_model.predictions import Predictions
-from core_model.tuning_record import NAME, TuningRecord, read_tuning_record
+from core_model.tuning_record import TuningRecord, read_tuning_record
 from reports.record import Metric
 
 if TYPE_CHECKING:
@@ -97,15 +96,9 @@ def tuning_record_of(subject: Subject, named: str | None) -> TuningRecord | None
 
     Beside it means in its folder, or in the folder above, as `aboveboard tune` leaves it; there the hash of the best
     trial's weights must be that of these.
-    Raises: OptionUnfit where the folder that was named has none.
     """
     if named is not None:
-        found = read_tuning_record(Path(named))
-        if found is None:
-            raise OptionUnfit(
-                f"{named} holds no {NAME} that can be read", mend="--set optimizability.tuning_record=FOLDER_OF_A_STUDY"
-            )
-        return found
+        return read_tuning_record(Path(named))
     path = subject.checkpoint.path
     hashes = set(subject.checkpoint.files.values())
     for folder in () if path is None else (path, path.parent):

@@ -11,6 +11,7 @@ from tempfile import mkdtemp
 import numpy as np
 import pytest
 import torch
+from pydantic import ValidationError
 from safetensors.torch import load_file, save_file
 
 from audit.concerns.optimizability import OptimizabilityOptions, optimizability
@@ -23,7 +24,6 @@ from core_model.checkpoint import open_checkpoint
 from core_model.compression.compress import compress
 from core_model.compression.options import PruneHeads, Quantize
 from core_model.data import Table
-from core_model.errors import OptionUnfit
 from core_model.prediction import Predictor
 from core_model.training import train
 from core_model.training_options import TrainingOptions
@@ -332,8 +332,8 @@ def test_the_search_is_found_beside_the_checkpoint_that_it_chose_and_beside_no_o
 
 
 def test_a_study_that_was_named_and_is_none_is_refused_by_name(copied):
-    with pytest.raises(OptionUnfit, match=r"holds no tuning\.json"):
-        run(subject_of(copied), rows=8, tuning_record=str(copied))
+    with pytest.raises(ValidationError, match=r"holds no tuning\.json"):
+        OptimizabilityOptions(tuning_record=str(copied))
 
 
 def test_a_model_that_is_not_asked_through_torch_is_told_so():
