@@ -153,16 +153,18 @@ def optimizability(subject: Subject, options: OptimizabilityOptions, random: np.
         metrics=metrics,
         findings=findings_of(subject, metrics, gradients, options),
         figures=[figure for figure in figures if figure is not None],
-        notes=_notes(gradients, sample.rows),
+        notes=_notes(gradients, 0 if worker is None else sample.rows),
         forward_passes=getattr(worker, "forward_passes", 0) + copied + gradients.passes + step_passes,
     )
 
 
 def _notes(gradients: Gradients, rows: int) -> list[str]:
-    notes = [
-        f"{rows:,} rows were asked of the model and of each copy, past every cache; no copy was kept.",
-        "Heads of BERT's and GPT-2's kind are silenced, not cut out: that saves neither bytes nor time.",
-    ]
+    notes = []
+    if rows:
+        notes = [
+            f"{rows:,} rows were asked of the model and of each copy, past every cache; no copy was kept.",
+            "Heads of BERT's and GPT-2's kind are silenced, not cut out: that saves neither bytes nor time.",
+        ]
     if gradients.found is not None:
         whose = "training rows" if gradients.on_training_rows else "the audit's rows"
         batches = len(gradients.found.squares)

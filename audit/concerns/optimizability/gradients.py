@@ -273,17 +273,18 @@ def _over(batch: int | None, scale: Estimate, record: Mapping[str, Any] | None) 
 
 
 def layer_figure(lines: Sequence[Metric]) -> Figure | None:
-    """The relative gradient norm of each layer, in the model's order."""
+    """The relative gradient norm of each stacked layer, in the model's order."""
     rows: list[dict[str, Scalar]] = [
         {"label": line.slice["layer"], "value": line.value, "low": line.interval[0], "high": line.interval[1],
          "n": line.n}
         for line in lines
         if line.name == "gradient_norm_over_weight_norm" and line.value is not None and line.interval is not None
+        and is_numbered(line.slice["layer"])
     ]  # fmt: skip
     if len(rows) < 2:
         return None
     return Figure(
         id="optimizability-layers", kind="intervals", title="How large each layer's gradient is, against its weights",
-        caption="Over all sampled rows, in the model's order. Whiskers are 95% intervals over batches.",
+        caption="Stacked layers, over all sampled rows, in the model's order. Whiskers are 95% intervals over batches.",
         x_label="gradient norm over weight norm", y_label="layer", rows=rows,
     )  # fmt: skip

@@ -25,9 +25,9 @@ def left_out(squares: np.ndarray, dots: np.ndarray) -> np.ndarray:
     return np.maximum(without, 0)
 
 
-def signal_and_noise(mean_square: np.ndarray, square_of_mean: np.ndarray, rows: int, batches: int) -> tuple[
-    np.ndarray, np.ndarray
-]:  # fmt: skip
+def signal_and_noise(
+    mean_square: np.ndarray, square_of_mean: np.ndarray, rows: int, batches: int
+) -> tuple[np.ndarray, np.ndarray]:
     """(|true gradient|^2, tr(Sigma) of one row's gradient), both without bias.
 
     Args:
