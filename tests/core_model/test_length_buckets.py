@@ -33,7 +33,10 @@ def test_a_model_that_cannot_be_padded_gets_equal_lengths(lengths):
 
 @given(st.lists(st.sampled_from([1, 5, 9, 20, 21, 40]), min_size=1, max_size=60), st.sampled_from([40, 100, 1_000]))
 def test_no_other_cut_is_cheaper(lengths, budget):
-    """The oracle tries every way of cutting the distinct lengths into buckets."""
+    """The oracle tries every way of cutting the distinct lengths into buckets, each batch as long as its bucket's longest.
+
+    A bucket of several batches may cost a little less: rows keep their order, and the first batches are shorter.
+    """
     lengths = np.array(lengths)
     distinct = sorted(set(lengths))
 
@@ -47,7 +50,7 @@ def test_no_other_cut_is_cheaper(lengths, budget):
 
     cuts = (c for k in range(len(distinct)) for c in combinations(range(1, len(distinct)), k))
     batches = plan_batches(lengths, budget)
-    assert padded_tokens(lengths, batches) + BATCH_COST * len(batches) == min(map(cost, cuts))
+    assert padded_tokens(lengths, batches) + BATCH_COST * len(batches) <= min(map(cost, cuts))
 
 
 def test_many_rows_of_each_length_are_not_padded_and_few_rows_share_a_batch():
