@@ -33,7 +33,7 @@ def test_a_model_that_cannot_be_padded_gets_equal_lengths(lengths):
 
 @given(st.lists(st.sampled_from([1, 5, 9, 20, 21, 40]), min_size=1, max_size=60), st.sampled_from([40, 100, 1_000]))
 def test_no_other_cut_is_cheaper(lengths, budget):
-    """The oracle tries every way of cutting the distinct lengths into buckets; a batch is as long as its bucket's longest.
+    """The oracle tries every way of cutting the distinct lengths into buckets, whose batches are as long as they are.
 
     A bucket of several batches may cost a little less: rows keep their order, and the first batches are shorter.
     """
