@@ -149,7 +149,7 @@ def training_lines(
     """Metrics of what was trained again.
 
     Args:
-        limit: for the share of tensors that two short trainings agree in.
+        limit: for the share of tensors that two short trainings agree in, where these were run.
     """
     need = f"; supply: {again.supply}" if again.supply else ""
     why = f"{again.missing}{need}" if again.missing else None
@@ -158,7 +158,7 @@ def training_lines(
     return [
         metric(
             "retraining_same_weights", _same(again.twice, why or "not asked for"), unit="share of tensors",
-            better="higher", limit=limit, slice={"trained": "some steps, twice"},
+            better="higher", limit=None if again.twice is None else limit, slice={"trained": "some steps, twice"},
             definition=f"Tensors with the same bits after {steps} steps of the recorded training, run twice here.",
         ),
         metric(
