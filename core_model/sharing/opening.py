@@ -55,7 +55,7 @@ def open_plainly(checkpoint: Checkpoint, texts: Sequence[str], pairs: Sequence[s
     """
     with quiet():
         try:
-            model, tokenizer, missing = _load(checkpoint, checkpoint.path)
+            model, tokenizer, missing = load_plainly(checkpoint, checkpoint.path)
         except Exception as error:  # transformers and its parts raise whatever they meet
             return Opened(reason=_short(error, checkpoint.path), lacks_package=isinstance(error, ImportError))
         if missing or not texts:
@@ -67,7 +67,7 @@ def open_plainly(checkpoint: Checkpoint, texts: Sequence[str], pairs: Sequence[s
                 model.save_pretrained(folder)
                 tokenizer.save_pretrained(folder)
                 del model
-                model, tokenizer, missing = _load(checkpoint, Path(folder))
+                model, tokenizer, missing = load_plainly(checkpoint, Path(folder))
                 after = _logits(model, tokenizer, texts, pairs, checkpoint.max_length)
             except Exception as error:
                 return Opened(why_not=f"saving it and opening it again failed: {_short(error, folder)}")
@@ -81,8 +81,11 @@ def open_plainly(checkpoint: Checkpoint, texts: Sequence[str], pairs: Sequence[s
     return Opened(difference=difference, changed=changed)
 
 
-def _load(checkpoint: Checkpoint, folder: Path) -> tuple[Any, Any, tuple[str, ...]]:
-    """(model, tokenizer, names of missing weights), with what any user of transformers types."""
+def load_plainly(checkpoint: Checkpoint, folder: Path) -> tuple[Any, Any, tuple[str, ...]]:
+    """(model, tokenizer, names of missing weights), with what any user of transformers types.
+
+    Raises: whatever transformers and its parts raise.
+    """
     import transformers
 
     settings = {"local_files_only": True, "trust_remote_code": False, "use_safetensors": True}

@@ -157,7 +157,7 @@ def test_a_plan_counts_and_times_what_is_written(audited, capsys):
     runs = {a["id"] for a in planned["audits"] if a["runs"]}
     assert runs == {
         "evaluability", "generalization", "emissions", "privacy", "robustness", "security", "explainability",
-        "shareability", "reproducibility", "optimizability",
+        "shareability", "reproducibility", "optimizability", "maintainability",
     }  # fmt: skip
     assert planned["minutes"] > 0
 
