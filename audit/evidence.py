@@ -6,7 +6,7 @@ inconclusive otherwise, with about how many rows would decide it. Without a limi
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from math import ceil, sqrt
 from typing import Literal
@@ -79,6 +79,14 @@ def metric(
         p_value=p_value,
         volatile=volatile,
     )
+
+
+def line_of(metrics: Sequence[Metric], name: str, **part: str) -> Metric:
+    """The first line of this name whose slice holds these values.
+
+    Raises: StopIteration where there is none.
+    """
+    return next(line for line in metrics if line.name == name and part.items() <= line.slice.items())
 
 
 def judge(estimate: Estimate, *, better: Better, limit: Limit | None) -> Verdict:

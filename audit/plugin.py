@@ -102,6 +102,10 @@ class Options(BaseModel):
 
     model_config = ConfigDict(frozen=True, extra="forbid")
 
+    def whose(self, name: str) -> str:
+        """Whose choice an option's value is, in the words of a limit's source."""
+        return "set for this run" if name in self.model_fields_set else "default of this audit"
+
 
 @dataclass(frozen=True)
 class Evidence:

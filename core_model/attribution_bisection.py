@@ -70,13 +70,13 @@ class Way:
         parts, others = self._by_two_rules
         return np.asarray(np.abs(self._missed) + np.abs((parts - others) @ of_words).max(axis=1, initial=0.0))
 
-    def doubt(self, of_words: np.ndarray) -> float:
+    def doubt(self, doubts: np.ndarray) -> float:
         """How far the whole way may be from the truth, in units of the score; never less than its completeness error.
 
         Args:
-            of_words: as of `doubts`.
+            doubts: of its stretches.
         """
-        by_root = OVER_THE_ROOT * float(np.linalg.norm(self.doubts(of_words)))
+        by_root = OVER_THE_ROOT * float(np.linalg.norm(doubts))
         return max(by_root, abs(float(self._missed.sum())))
 
     @property
@@ -161,8 +161,8 @@ def halved_where_in_doubt(
 
 def _next(way: Way | None, of_words: np.ndarray, tolerance: float, most: int) -> np.ndarray:
     """The middle of the stretch most in doubt; none where the way is good enough, or the points are spent."""
-    if way is None or len(way.shares) >= most or way.doubt(of_words) <= tolerance:
+    if way is None or len(way.shares) >= most or way.doubt(doubts := way.doubts(of_words)) <= tolerance:
         return np.zeros(0)
-    doubts = np.where(np.diff(way.shares) > SMALLEST, way.doubts(of_words), 0.0)
+    doubts = np.where(np.diff(way.shares) > SMALLEST, doubts, 0.0)
     worst = int(doubts.argmax())
     return way.shares[worst : worst + 2].mean(keepdims=True) if doubts[worst] > 0 else np.zeros(0)

@@ -13,6 +13,7 @@ from audit.statistics.proportions import (
     paired_difference_of_proportions,
     proportion,
     ratio_of_proportions,
+    share_of,
     wilson_bounds,
 )
 from audit.statistics.ranges import largest_minus_smallest, largest_of_ranges, smallest_over_largest
@@ -48,6 +49,7 @@ __all__ = [
     "ratio_of_proportions",
     "resampled_counts",
     "risk_coverage",
+    "share_of",
     "smallest_over_largest",
     "wilson_bounds",
 ]

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
+COMPLETE = "complete count; no sampling error"
+
 
 @dataclass(frozen=True)
 class Estimate:
@@ -30,6 +32,11 @@ class Estimate:
     def absent(cls, reason: str, *, n: int = 0) -> Estimate:
         """A number that could not be measured, and why."""
         return cls(None, None, None, n, "none", reason=reason)
+
+    @classmethod
+    def counted(cls, value: float, n: int, method: str = COMPLETE) -> Estimate:
+        """A number of all there are: nothing was drawn, so that both bounds are the value."""
+        return cls(value, value, value, n, method)
 
     @property
     def interval(self) -> tuple[float, float] | None:

@@ -168,6 +168,15 @@ def _continuity_corrected_phi(both: int, only_a: int, only_b: int, neither: int)
     return determinant / sqrt(margins)
 
 
+def share_of(rows: np.ndarray | None, missing: str) -> Estimate:
+    """Which share of the rows counts.
+
+    Args:
+        rows: (rows,) bool; None where it could not be told, and `missing` says why.
+    """
+    return Estimate.absent(missing) if rows is None else proportion(int(rows.sum()), len(rows))
+
+
 def _check(successes: int, n: int) -> None:
     if not 0 <= successes <= n:
         raise ValueError(f"{successes} successes of {n} rows cannot be")

@@ -114,15 +114,16 @@ def test_a_spline_is_exact_on_a_cubic_and_doubts_a_jump_where_it_stands():
     np.testing.assert_allclose(way.parts.sum(axis=0), 1 / np.arange(1, 5))
     jumped = Way(shares, np.where(shares > 0.6, 1.0, 0.0), np.zeros((6, 2)))
     assert jumped.doubts(np.eye(2)).tolist() == [0, 0, 0, 1, 0]
-    assert jumped.doubt(np.eye(2)) == OVER_THE_ROOT
+    assert jumped.doubt(jumped.doubts(np.eye(2))) == OVER_THE_ROOT
 
 
 def test_doubts_to_either_side_add_as_a_root_and_errors_to_one_side_as_they_are():
     """Slopes of 0 miss all that the score does: once up and down, once always up."""
     shares, slopes = np.linspace(0, 1, 17), np.zeros((17, 2))
     up_and_down, always_up = 0.01 * (np.arange(17) % 2), 0.01 * np.arange(17)
-    assert Way(shares, up_and_down, slopes).doubt(np.eye(2)) == pytest.approx(OVER_THE_ROOT * 0.04)
-    assert Way(shares, always_up, slopes).doubt(np.eye(2)) == pytest.approx(0.16)  # the completeness error
+    either, one_side = (Way(shares, scores, slopes) for scores in (up_and_down, always_up))
+    assert either.doubt(either.doubts(np.eye(2))) == pytest.approx(OVER_THE_ROOT * 0.04)
+    assert one_side.doubt(one_side.doubts(np.eye(2))) == pytest.approx(0.16)  # the completeness error
 
 
 def test_a_probability_whose_log_odds_go_straight_is_known_from_five_points():

@@ -89,8 +89,7 @@ class CollaborationOptions(Options):
 
     def limit(self, name: str, value: float) -> Limit:
         """A bound, and whose it is."""
-        whose = "set for this run" if name in self.model_fields_set else "default of this audit"
-        return Limit(value, f"collaboration.{name}, {whose}")
+        return Limit(value, f"collaboration.{name}, {self.whose(name)}")
 
 
 def planned_passes(size: Size, options: CollaborationOptions) -> Mapping[str, int]:

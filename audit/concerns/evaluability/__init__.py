@@ -142,8 +142,7 @@ def rows_of(table: Table, chosen: np.ndarray) -> list[dict[str, Scalar]]:
 
 def _limits(options: EvaluabilityOptions) -> dict[str, Limit]:
     def one(name: str, value: float) -> Limit:
-        whose = "set for this run" if name in options.model_fields_set else "default of this audit"
-        return Limit(value, f"evaluability.{name}, {whose}")
+        return Limit(value, f"evaluability.{name}, {options.whose(name)}")
 
     return {
         "exact": one("max_exact_overlap", options.max_exact_overlap),

@@ -178,5 +178,4 @@ def _slice_limit(options: GeneralizationOptions) -> Limit | None:
 
 
 def _limit(options: GeneralizationOptions, name: str) -> Limit:
-    whose = "set for this run" if name in options.model_fields_set else "default of this audit"
-    return Limit(getattr(options, name), f"generalization.{name}, {whose}")
+    return Limit(getattr(options, name), f"generalization.{name}, {options.whose(name)}")

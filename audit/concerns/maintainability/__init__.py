@@ -119,7 +119,7 @@ def _notice_lines(notices: Sequence[Notice], silent: str | None) -> list[Metric]
         lines.append(
             metric(
                 "loading_notices",
-                Estimate.absent(silent) if silent else Estimate(count, count, count, 1, CENSUS),
+                Estimate.absent(silent) if silent else Estimate.counted(count, 1, CENSUS),
                 unit="notices", better="lower", slice={"kind": kind},
                 definition="Different sentences of the libraries while model and tokenizer are opened.",
             )

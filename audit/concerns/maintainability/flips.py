@@ -15,7 +15,7 @@ from dataclasses import dataclass
 import numpy as np
 
 from audit.evidence import Limit, metric
-from audit.statistics import Estimate, bootstrap_table, paired_shares, proportion
+from audit.statistics import Estimate, bootstrap_table, paired_shares, proportion, share_of
 from reports.record import Figure, Metric, Scalar
 
 YAN = "Yan et al. 2021, arXiv:2011.09161"
@@ -67,16 +67,18 @@ def flip_lines(
     """
     return [
         metric(
-            "churn", _share(versions.other, versions.missing), unit="share of rows", better="none",
+            "churn", share_of(versions.other, versions.missing or NO_LABELS), unit="share of rows", better="none",
             definition="Rows that this version answers otherwise than the one before, right or wrong.",
         ),
         metric(
-            "negative_flip_rate", _share(versions.lost, versions.missing), unit="share of rows", better="lower",
+            "negative_flip_rate", share_of(versions.lost, versions.missing or NO_LABELS),
+            unit="share of rows", better="lower",
             limit=None if versions.lost is None else limit, source=YAN,
             definition="Rows that the version before answers rightly and this one does not.",
         ),
         metric(
-            "positive_flip_rate", _share(versions.won, versions.missing), unit="share of rows", better="higher",
+            "positive_flip_rate", share_of(versions.won, versions.missing or NO_LABELS),
+            unit="share of rows", better="higher",
             source=YAN, definition="Rows that this version answers rightly and the one before does not.",
         ),
         metric(
@@ -93,10 +95,6 @@ def flip_lines(
         ),
         *_by_group(versions, groups),
     ]  # fmt: skip
-
-
-def _share(rows: np.ndarray | None, missing: str | None) -> Estimate:
-    return Estimate.absent(missing or NO_LABELS) if rows is None else proportion(int(rows.sum()), len(rows))
 
 
 def _kept(versions: Versions) -> Estimate:
@@ -135,7 +133,7 @@ def _by_group(versions: Versions, groups: Mapping[str, np.ndarray]) -> list[Metr
             why = few if versions.lost is not None else versions.missing
             lines.append(
                 metric(
-                    "negative_flip_rate", _share(lost, why), unit="share of rows", better="lower",
+                    "negative_flip_rate", share_of(lost, why or NO_LABELS), unit="share of rows", better="lower",
                     slice={column: str(value)}, source=YAN,
                     definition="Rows of the group that the version before answers rightly and this one does not.",
                 )

@@ -35,7 +35,6 @@ if TYPE_CHECKING:
 
 INT8, PRUNED = "int8 weights", "a quarter of the heads less"
 HEADS = 0.25  # share of the heads, as `aboveboard compress --method prune-heads` takes by default
-CENSUS = "complete count; no sampling error"
 SILENCED = "the heads are silenced and not cut out: the same products are computed"
 NOT_TORCH = "the model is not asked through torch, so that there is nothing to compress"
 DECIDES_NOTHING = "a likelihood decides nothing that could turn"
@@ -202,8 +201,7 @@ def compression_lines(
 def _size(one: Compressed) -> Estimate:
     if one.missing:
         return Estimate.absent(one.missing)
-    ratio = one.bytes / one.bytes_before
-    return Estimate(ratio, ratio, ratio, one.tensors, CENSUS)
+    return Estimate.counted(one.bytes / one.bytes_before, one.tensors)
 
 
 def _speed(one: Compressed, random: np.random.Generator) -> Estimate:

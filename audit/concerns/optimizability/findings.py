@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING
 
 from audit.concerns.optimizability.compressed import INT8
 from audit.concerns.optimizability.gradients import Gradients, dead_matrices
+from audit.evidence import line_of
 from audit.mending import column_flags
 from core_model.evaluation import PRIMARY
 from core_model.tasks import Task
@@ -35,10 +36,6 @@ def findings_of(
     return sorted(found, key=lambda finding: order.index(finding.severity))
 
 
-def _one(metrics: Sequence[Metric], name: str, **part: str) -> Metric:
-    return next(line for line in metrics if line.name == name and part.items() <= line.slice.items())
-
-
 def _from_base(subject: Subject, *more: str) -> str:
     """A new training, from what these weights came from."""
     start = f"aboveboard train --task {subject.task} --base BASE --data TRAIN_FILE {column_flags(subject)}"
@@ -47,7 +44,7 @@ def _from_base(subject: Subject, *more: str) -> str:
 
 def _gradient(subject: Subject, metrics: Sequence[Metric], gradients: Gradients) -> list[Finding]:
     found = []
-    infinite = _one(metrics, "batches_with_infinite_gradient")
+    infinite = line_of(metrics, "batches_with_infinite_gradient")
     if infinite.value:
         found.append(
             Finding(
@@ -58,7 +55,7 @@ def _gradient(subject: Subject, metrics: Sequence[Metric], gradients: Gradients)
                 mitigation=Mitigation(command=_from_base(subject), why=LEARNS),
             )
         )  # fmt: skip
-    dead, names = _one(metrics, "matrices_without_gradient"), dead_matrices(gradients)
+    dead, names = line_of(metrics, "matrices_without_gradient"), dead_matrices(gradients)
     if dead.verdict is Verdict.FAIL:
         more = f" and {len(names) - SHOWN} more" if len(names) > SHOWN else ""
         found.append(
@@ -70,7 +67,7 @@ def _gradient(subject: Subject, metrics: Sequence[Metric], gradients: Gradients)
                 mitigation=Mitigation(command=_from_base(subject), why=LEARNS),
             )
         )  # fmt: skip
-    ratio = _one(metrics, "smallest_over_largest_layer_gradient")
+    ratio = line_of(metrics, "smallest_over_largest_layer_gradient")
     if ratio.verdict is Verdict.FAIL and ratio.value:
         found.append(
             Finding(
@@ -85,7 +82,7 @@ def _gradient(subject: Subject, metrics: Sequence[Metric], gradients: Gradients)
 
 
 def _past_its_best(subject: Subject, metrics: Sequence[Metric], options: OptimizabilityOptions) -> list[Finding]:
-    chosen = _one(metrics, "chosen_evaluation_loss_over_lowest")
+    chosen = line_of(metrics, "chosen_evaluation_loss_over_lowest")
     if chosen.value is None or chosen.value <= 1 + options.max_loss_past_best:
         return []
     return [
@@ -105,7 +102,7 @@ def _past_its_best(subject: Subject, metrics: Sequence[Metric], options: Optimiz
 def _int8(subject: Subject, metrics: Sequence[Metric], options: OptimizabilityOptions) -> list[Finding]:
     """Bytes that cost surely less than the limit."""
     size, quality = (
-        _one(metrics, name, compression=INT8) for name in ("compressed_bytes_ratio", "compressed_quality_difference")
+        line_of(metrics, name, compression=INT8) for name in ("compressed_bytes_ratio", "compressed_quality_difference")
     )
     if size.value is None or quality.interval is None or subject.task not in IN_SHARES:
         return []
@@ -128,7 +125,7 @@ def _int8(subject: Subject, metrics: Sequence[Metric], options: OptimizabilityOp
 
 
 def _never_tuned(subject: Subject, metrics: Sequence[Metric]) -> list[Finding]:
-    trials = _one(metrics, "tuning_trials")
+    trials = line_of(metrics, "tuning_trials")
     if trials.value is not None:
         return []
     return [

@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from audit.concerns.optimizability.compressed import CENSUS, why_no_copies
+from audit.concerns.optimizability.compressed import why_no_copies
 from audit.concerns.optimizability.noise_scale import (
     FEWEST,
     jackknife_error,
@@ -209,7 +209,7 @@ def _smallest_over_largest(gradients: Gradients, norms: Mapping[str, tuple[Estim
     ratio = (low.value or 0.0) / high.value
     if ratio > 0 and (low_without > 0).all():
         return logarithmic(ratio, low_without / high_without)
-    return Estimate(ratio, ratio, ratio, low.n, "a gradient of exactly zero on every sampled row")
+    return Estimate.counted(ratio, low.n, "a gradient of exactly zero on every sampled row")
 
 
 def _dead(gradients: Gradients) -> Estimate:
@@ -217,15 +217,13 @@ def _dead(gradients: Gradients) -> Estimate:
     if found is None or found.not_finite.any():
         return Estimate.absent(gradients.missing or NO_GRADIENT)
     n = int(found.matrices.sum())
-    share = len(dead_matrices(gradients)) / n
-    return Estimate(share, share, share, n, CENSUS)
+    return Estimate.counted(len(dead_matrices(gradients)) / n, n)
 
 
 def _infinite(gradients: Gradients) -> Estimate:
     if gradients.found is None:
         return Estimate.absent(gradients.missing or NO_GRADIENT)
-    share = float(gradients.found.not_finite.mean())
-    return Estimate(share, share, share, len(gradients.found.not_finite), CENSUS)
+    return Estimate.counted(float(gradients.found.not_finite.mean()), len(gradients.found.not_finite))
 
 
 def _noise_lines(gradients: Gradients, record: Mapping[str, Any] | None) -> list[Metric]:

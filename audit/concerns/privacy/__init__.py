@@ -257,8 +257,7 @@ def _limits(options: PrivacyAuditOptions) -> Limits:
 
 
 def _limit(options: PrivacyAuditOptions, name: str) -> Limit:
-    whose = "set for this run" if name in options.model_fields_set else "default of this audit"
-    return Limit(getattr(options, name), f"privacy.{name}, {whose}")
+    return Limit(getattr(options, name), f"privacy.{name}, {options.whose(name)}")
 
 
 def _notes(subject: Subject, trial: Trial, attacked: Attacked, canaried: Canaried, distrusted: str | None) -> list[str]:

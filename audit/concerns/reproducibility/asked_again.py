@@ -17,7 +17,7 @@ import numpy as np
 from audit.answer_changes import AnswerChanges, answer_changes
 from audit.evidence import Limit, metric
 from audit.plugin import Need
-from audit.statistics import Estimate, bootstrap_mean, proportion
+from audit.statistics import Estimate, bootstrap_mean, share_of
 from audit.subject import uncached_predictor
 from core_model.prediction import Predictor
 from core_model.predictions import Generations, Predictions, Scores, SpanAnswers
@@ -118,11 +118,12 @@ def lines_of(asked: Sequence[Asked], random: np.random.Generator, *, limit: Limi
         part = {"asked": one.how}
         lines += [
             metric(
-                "rows_with_same_bits", _share(one.same_bits, one.missing), unit="share of rows", better="higher",
+                "rows_with_same_bits", share_of(one.same_bits, one.missing or "not asked"),
+                unit="share of rows", better="higher",
                 slice=part, definition="Rows whose answer and scores are the same to the last bit.",
             ),
             metric(
-                "answers_turned", _share(one.turned, one.missing or "a likelihood decides nothing that could turn"),
+                "answers_turned", share_of(one.turned, one.missing or "a likelihood decides nothing that could turn"),
                 unit="share of rows", better="lower", slice=part, limit=limit if one.how == SAME else None,
                 definition="Rows that are answered by another class, span or text than before.",
             ),
@@ -133,12 +134,6 @@ def lines_of(asked: Sequence[Asked], random: np.random.Generator, *, limit: Limi
             ),
         ]  # fmt: skip
     return lines
-
-
-def _share(rows: np.ndarray | None, missing: str | None) -> Estimate:
-    if rows is None:
-        return Estimate.absent(missing or "not asked")
-    return proportion(int(rows.sum()), len(rows))
 
 
 def _mean(one: Asked, random: np.random.Generator) -> Estimate:
@@ -154,7 +149,7 @@ def figure_of(asked: Sequence[Asked]) -> Figure | None:
     """Share of answers that turn, by way of asking."""
     rows: list[dict[str, Scalar]] = []
     for one in asked:
-        share = _share(one.turned, None)
+        share = share_of(one.turned, "not asked")
         if share.value is not None:
             rows.append({"label": one.how, "value": share.value, "low": share.low, "high": share.high, "n": share.n})
     if len(rows) < 2:

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING
 from audit.concerns.reproducibility.asked_again import SAME, SHORT
 from audit.concerns.reproducibility.recorded import changed_files
 from audit.concerns.reproducibility.trained_again import TrainedAgain
+from audit.evidence import line_of
 from audit.mending import audit_command, column_flags, train_command
 from core_model.retraining import missing_facts, other_versions
 from reports.record import Finding, Metric, Mitigation, Severity, Verdict
@@ -31,13 +32,9 @@ def findings_of(subject: Subject, metrics: Sequence[Metric], again: TrainedAgain
     return sorted(found, key=lambda finding: order.index(finding.severity))
 
 
-def _one(metrics: Sequence[Metric], name: str, **part: str) -> Metric:
-    return next(line for line in metrics if line.name == name and part.items() <= line.slice.items())
-
-
 def _turned(subject: Subject, metrics: Sequence[Metric]) -> list[Finding]:
     """The same request, and other bits."""
-    bits, turned = (_one(metrics, name, asked=SAME) for name in ("rows_with_same_bits", "answers_turned"))
+    bits, turned = (line_of(metrics, name, asked=SAME) for name in ("rows_with_same_bits", "answers_turned"))
     if bits.value is None or bits.value == 1:
         return []
     broken = turned.verdict is Verdict.FAIL
@@ -67,7 +64,7 @@ def _other_files(subject: Subject, metrics: Sequence[Metric]) -> list[Finding]:
             id="reproducibility-other-files", severity=Severity.HIGH,
             statement=f"{len(changed)} of {len(subject.checkpoint.files)} files are not those that the training record "
             f"speaks of: {named}. What it says of data, options and cost is not of this model.",
-            metrics=[_one(metrics, "files_other_than_recorded").key],
+            metrics=[line_of(metrics, "files_other_than_recorded").key],
             mitigation=Mitigation(
                 command=train_command(subject),
                 why="put back the files that were written with the record, or train again: the record is written anew",
@@ -90,7 +87,7 @@ def _retrained(subject: Subject, metrics: Sequence[Metric], again: TrainedAgain)
                 id=f"reproducibility-retrained-{'twice' if compared is again.twice else 'whole'}",
                 severity=Severity.MEDIUM,
                 statement=f"{what} agree in {compared.same} of {compared.tensors} tensors, bit for bit.",
-                metrics=[_one(metrics, "retraining_same_weights", trained=part).key],
+                metrics=[line_of(metrics, "retraining_same_weights", trained=part).key],
                 mitigation=Mitigation(
                     command=f"OMP_NUM_THREADS={threads} {train_command(subject, '--precision float32')}",
                     why="the same bits need the same versions, kind of processor and number of threads; "
@@ -103,7 +100,7 @@ def _retrained(subject: Subject, metrics: Sequence[Metric], again: TrainedAgain)
 
 def _record(subject: Subject, metrics: Sequence[Metric]) -> list[Finding]:
     record = subject.checkpoint.training_record
-    facts = _one(metrics, "training_facts_recorded")
+    facts = line_of(metrics, "training_facts_recorded")
     if record is None:
         return [
             Finding(
@@ -138,7 +135,7 @@ def _record(subject: Subject, metrics: Sequence[Metric]) -> list[Finding]:
                 id="reproducibility-versions", severity=Severity.LOW,
                 statement=f"Trained with other versions than are here: {listed}. Numbers may differ in the last "
                 "digits, or more.",
-                metrics=[_one(metrics, "packages_other_than_recorded").key],
+                metrics=[line_of(metrics, "packages_other_than_recorded").key],
                 mitigation=Mitigation(
                     command=f"python -m pip install {pins}" if pins else "aboveboard doctor",
                     why="in an environment of its own, for whoever wants to make the model again",
@@ -150,7 +147,7 @@ def _record(subject: Subject, metrics: Sequence[Metric]) -> list[Finding]:
 
 def _short(subject: Subject, metrics: Sequence[Metric]) -> list[Finding]:
     """Answers that a shorter number format turns."""
-    turned = _one(metrics, "answers_turned", asked=SHORT)
+    turned = line_of(metrics, "answers_turned", asked=SHORT)
     if turned.value is None or turned.interval is None or turned.value == 0:
         return []
     return [

@@ -13,19 +13,8 @@ from reports.record import Metric
 if TYPE_CHECKING:
     from core_model.checkpoint import Checkpoint
 
-CENSUS = "complete count; no sampling error"
 NO_RECORD = "the checkpoint has no training_record.json; `aboveboard train` leaves one"
 SOURCE = "Pineau et al. 2021, J. Mach. Learn. Res. 22:164 (reproducibility checklist)"
-
-
-def count(value: int, n: int) -> Estimate:
-    """A count of all there are."""
-    return Estimate(value, value, value, n, CENSUS)
-
-
-def share(value: int, n: int) -> Estimate:
-    """A share of all there are."""
-    return Estimate(value / n, value / n, value / n, n, CENSUS)
 
 
 def changed_files(checkpoint: Checkpoint) -> list[str] | None:
@@ -46,20 +35,22 @@ def record_lines(checkpoint: Checkpoint, *, max_changed_files: int) -> list[Metr
     return [
         metric(
             "training_facts_recorded",
-            absent if record is None else share(len(FACTS) - len(missing_facts(record)), len(FACTS)),
+            absent if record is None
+            else Estimate.counted((len(FACTS) - len(missing_facts(record))) / len(FACTS), len(FACTS)),
             unit="share of facts", better="higher", source=SOURCE,
             definition="Of the facts that a training run follows from (rows, base, options, seed, threads, versions "
             "and the like), those that the training record says.",
         ),
         metric(
-            "files_other_than_recorded", no_hashes if changed is None else count(len(changed), len(checkpoint.files)),
+            "files_other_than_recorded",
+            no_hashes if changed is None else Estimate.counted(len(changed), len(checkpoint.files)),
             unit="files", better="lower", limit=Limit(max_changed_files, "options.max_changed_files"),
             definition="Files of the checkpoint whose hash is not the one that its training record holds.",
         ),
         metric(
             "packages_other_than_recorded",
             absent if record is None
-            else count(len(other_versions(record)), len(recorded)) if recorded
+            else Estimate.counted(len(other_versions(record)), len(recorded)) if recorded
             else Estimate.absent("the training record names no versions"),
             unit="packages", better="lower", volatile=True,
             definition="Packages that are here in another version than when the model was trained, Python among them.",

@@ -16,7 +16,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from audit.answer_changes import answer_changes
-from audit.concerns.reproducibility.recorded import NO_RECORD, share
+from audit.concerns.reproducibility.recorded import NO_RECORD
 from audit.evidence import Limit, metric
 from audit.plugin import Need
 from audit.statistics import Estimate, bootstrap_mean
@@ -180,7 +180,11 @@ def training_lines(
 
 
 def _same(compared: Compared | None, missing: str) -> Estimate:
-    return Estimate.absent(missing) if compared is None else share(compared.same, compared.tensors)
+    return (
+        Estimate.absent(missing)
+        if compared is None
+        else Estimate.counted(compared.same / compared.tensors, compared.tensors)
+    )
 
 
 def _chosen(subject: Subject) -> str:

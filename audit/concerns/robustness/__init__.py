@@ -101,7 +101,7 @@ def robustness(subject: Subject, options: RobustnessOptions, random: np.random.G
     rows = drawn(subject.data.rows, options.rows, row_random)
     limit = Limit(
         options.max_accuracy_drop,
-        f"robustness.max_accuracy_drop, {_whose(options, 'max_accuracy_drop')}",
+        f"robustness.max_accuracy_drop, {options.whose('max_accuracy_drop')}",
     )
     if subject.task is not Task.CLASSIFICATION:
         return corpus_evidence(subject, rows, noise_random, limit=limit, written_rows=options.written_rows)
@@ -126,7 +126,3 @@ def robustness(subject: Subject, options: RobustnessOptions, random: np.random.G
 def drawn(rows: int, most: int | None, random: np.random.Generator) -> np.ndarray:
     """Row numbers in random order, at most so many."""
     return random.permutation(rows)[:most]
-
-
-def _whose(options: RobustnessOptions, name: str) -> str:
-    return "set for this run" if name in options.model_fields_set else "default of this audit"

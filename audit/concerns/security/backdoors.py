@@ -35,7 +35,7 @@ from audit.concerns.security.word_attacks import gradients_of
 from audit.evidence import metric
 from audit.mending import train_command
 from audit.plugin import Evidence, Need
-from audit.statistics import Estimate, paired_difference_of_proportions, proportion
+from audit.statistics import Estimate, paired_difference_of_proportions, proportion, share_of
 from core_model.prediction import Predictor
 from core_model.tasks import Task
 from core_model.trigger_inversion import FEW, FINALISTS
@@ -74,9 +74,7 @@ class Planted:
     @property
     def success(self) -> Estimate:
         """Share of the rows that it turns."""
-        if self.turned is None:
-            return Estimate.absent(self.missing or "not measured")
-        return proportion(int(self.turned.sum()), len(self.turned))
+        return share_of(self.turned, self.missing or "not measured")
 
     @property
     def over_reference(self) -> Estimate:

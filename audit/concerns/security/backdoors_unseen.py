@@ -23,7 +23,7 @@ from audit.concerns.security.backdoors_sample import Drawn
 from audit.evidence import metric
 from audit.mending import train_command
 from audit.plugin import Need
-from audit.statistics import Estimate, holm, proportion
+from audit.statistics import Estimate, holm, share_of
 from core_model.prediction import Predictor
 from core_model.prediction_inputs import CHUNK, tokenize
 from core_model.trigger_inversion import FEW, FINALISTS
@@ -59,9 +59,7 @@ class Unseen:
     @property
     def success(self) -> Estimate:
         """Share of the held-out rows that it turns."""
-        if self.turned is None:
-            return Estimate.absent(self.missing or "not measured")
-        return proportion(int(self.turned.sum()), len(self.turned))
+        return share_of(self.turned, self.missing or "not measured")
 
     @property
     def suspected(self) -> bool:

@@ -127,7 +127,7 @@ def _metrics(scan: Scan, max_high: int) -> list[Metric]:
 
 def _count(value: int, n: int, unknown: str | None = None) -> Estimate:
     """A count over all files, or why it is not known."""
-    return Estimate(value, value, value, n, CENSUS) if unknown is None else Estimate.absent(unknown, n=n)
+    return Estimate.counted(value, n, CENSUS) if unknown is None else Estimate.absent(unknown, n=n)
 
 
 def _findings(scan: Scan, examples: int) -> list[Finding]:

@@ -119,8 +119,7 @@ def shareability(subject: Subject, options: ShareabilityOptions, random: np.rand
 
 
 def _limit(options: ShareabilityOptions, name: str) -> Limit:
-    whose = "set for this run" if name in options.model_fields_set else "default of this audit"
-    return Limit(float(getattr(options, name)), f"shareability.{name}, {whose}")
+    return Limit(float(getattr(options, name)), f"shareability.{name}, {options.whose(name)}")
 
 
 def _compared(subject: Subject, random: np.random.Generator) -> Compared | None:

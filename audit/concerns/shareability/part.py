@@ -29,7 +29,7 @@ class Part:
 
 def counted(value: float, n: int, *, method: str = CENSUS) -> Estimate:
     """What was counted whole; absent where there was nothing to count."""
-    return Estimate(value, value, value, n, method) if n else Estimate.absent("there is nothing to count")
+    return Estimate.counted(value, n, method) if n else Estimate.absent("there is nothing to count")
 
 
 def finding(

@@ -19,7 +19,6 @@ if TYPE_CHECKING:
     from audit.subject import Subject
 
 EXACT = "exact binomial; it follows from the number of rows, and has no sampling error"
-CENSUS = "complete count; no sampling error"
 FREQUENT_WORDS = 1000  # of the training rows, by the rows that hold them
 FEWEST_ROWS = 5  # of a cell: fewer cannot show a break even where each of them turns
 CONNOR = "McNemar 1947, Psychometrika 12:153; power: Connor 1987, Biometrics 43:207"
@@ -47,7 +46,7 @@ def _breaks(subject: Subject) -> list[Metric]:
         rows = int((right & (subject.targets == place)).sum())
         share = smallest_noticed_break(rows)
         few = f"{rows} rows are answered rightly: even a break of all of them would not be noticed"
-        estimate = Estimate.absent(few, n=rows) if share is None else Estimate(share, share, share, rows, EXACT)
+        estimate = Estimate.absent(few, n=rows) if share is None else Estimate.counted(share, rows, EXACT)
         lines.append(_break_line(estimate, {"label": label}, definition))
     return lines
 
@@ -69,7 +68,7 @@ def _words(subject: Subject) -> Metric:
         share = sum(word in held for word in frequent) / len(frequent) if frequent else None
         estimate = Estimate.absent("the training rows hold no word")
         if share is not None:
-            estimate = Estimate(share, share, share, len(frequent), CENSUS)
+            estimate = Estimate.counted(share, len(frequent))
     return metric(
         "training_words_exercised", estimate, unit="share of words", better="higher",
         definition=f"Of the {FREQUENT_WORDS:,} words that most training rows hold, those that some given row holds.",
@@ -100,7 +99,7 @@ def _cells(subject: Subject) -> list[Metric]:
             for place in range(classes)
         ]
         share = sum(count < FEWEST_ROWS for count in counts) / len(counts)
-        lines.append(_cell_line(Estimate(share, share, share, len(counts), CENSUS), {"by": column}, definition))
+        lines.append(_cell_line(Estimate.counted(share, len(counts)), {"by": column}, definition))
     return lines
 
 

@@ -6,7 +6,6 @@ import json
 import shutil
 from functools import lru_cache
 from pathlib import Path
-from tempfile import mkdtemp
 
 import numpy as np
 import pytest
@@ -25,24 +24,18 @@ from core_model.compression.compress import compress
 from core_model.compression.options import PruneHeads, Quantize
 from core_model.data import Table
 from core_model.prediction import Predictor
-from core_model.training import train
-from core_model.training_options import TrainingOptions
 from reports.record import Finding, Metric, Verdict
 from tests.core_model.compression_world import SENTENCES, logits, writer
-from tests.core_model.training_world import planted_table, tiny_base
+from tests.core_model.training_world import planted_table, tiny_base, trained_checkpoint
 from tests.factories import stub_subject
 
 SMALL = {"rows": 60, "timed_rows": 4, "timed_rounds": 2, "gradient_batches": 6, "gradient_rows": 8}
 LAYER = "bert.encoder.layer.0."
 
 
-@lru_cache
 def trained() -> Path:
     """A checkpoint that has begun to learn, with its record."""
-    out = Path(mkdtemp(prefix="aboveboard-optimizability-")) / "checkpoint"
-    options = TrainingOptions(epochs=3, batch_size=12, learning_rate=2e-3, seed=3)
-    train(options, data=planted_table(), evaluation=planted_table(48, seed=7), base=tiny_base(), out=out)
-    return out
+    return trained_checkpoint(epochs=3, learning_rate=2e-3)
 
 
 @pytest.fixture

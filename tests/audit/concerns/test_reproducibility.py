@@ -4,9 +4,7 @@ from __future__ import annotations
 
 import json
 import shutil
-from functools import lru_cache
 from pathlib import Path
-from tempfile import mkdtemp
 
 import numpy as np
 import pytest
@@ -23,19 +21,15 @@ from core_model.retraining import FACTS, missing_facts, other_versions, retrain,
 from core_model.training import train
 from core_model.training_options import TrainingOptions
 from reports.record import Finding, Metric, Verdict
-from tests.core_model.training_world import planted_table, tiny_base
+from tests.core_model.training_world import planted_table, tiny_base, trained_checkpoint
 from tests.factories import stub_subject
 
 ROWS = 40
 
 
-@lru_cache
 def trained() -> Path:
     """A checkpoint of eight steps, with its record."""
-    out = Path(mkdtemp(prefix="aboveboard-reproducibility-")) / "checkpoint"
-    options = TrainingOptions(epochs=1, batch_size=12, learning_rate=1e-3, seed=3)
-    train(options, data=planted_table(), evaluation=planted_table(48, seed=7), base=tiny_base(), out=out)
-    return out
+    return trained_checkpoint(epochs=1, learning_rate=1e-3)
 
 
 @pytest.fixture
